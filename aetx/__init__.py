@@ -1,0 +1,8 @@
+"""From the tilt series of an electron microscope to the 3D positions of single atoms, by one recipe."""
+
+import sys
+
+__version__ = "0.1.0"
+
+if "xarray" in sys.modules:  # a session that works with data gets `ds.aetx`; `aetx --help` does not pay for it
+    import aetx.core.accessor  # noqa: F401

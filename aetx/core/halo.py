@@ -1,0 +1,139 @@
+"""Neighbourhood work on volumes of any size: each block reads its own padded piece of the source.
+
+No data pass between tasks, so that the memory is that of the blocks in flight, and the result is the same bit for
+bit as on the whole array, whatever the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from aetx.errors import EnvironmentFault, Problem
+
+Box = tuple[tuple[int, int], ...]
+MULTIPLE = 64
+"""Blocks are whole numbers of storage chunks along each axis."""
+
+
+def block_shape(shape: tuple[int, ...], depth: int, copies: float, memory: int | None, threads: int = 2) -> tuple[int, ...]:
+    """Return the largest cubic block, in whole storage chunks up to 256, whose working set fits the memory.
+
+    Parameters
+    ----------
+    shape
+        Size of the whole array.
+    depth
+        Voxels that a block reads beyond each face.
+    copies
+        float32 arrays of the padded block's size that the work holds at its peak.
+    memory
+        Bytes for all blocks in flight; None for no limit.
+    threads
+        Blocks in flight.
+    """
+    for edge in (256, 192, 128, 64):
+        block = tuple(min(size, edge) for size in shape)
+        padded = np.prod([min(size, b + 2 * depth) for size, b in zip(shape, block, strict=True)], dtype=float)
+        if memory is None or threads * copies * padded * 4 <= memory:
+            return block
+    needed = int(threads * copies * (64 + 2 * depth) ** 3 * 4)
+    raise EnvironmentFault(
+        Problem("run", "memory", f"{memory} bytes", f"at least {needed} bytes", f"give --memory {-(-needed // 10**6)}MB")
+    )
+
+
+def halo_map(
+    function: Callable[[np.ndarray], np.ndarray],
+    source: xr.DataArray,
+    *,
+    depth: int,
+    block: tuple[int, ...],
+    dtype: Any = np.float32,
+) -> xr.DataArray:
+    """Apply a neighbourhood function block by block, lazily.
+
+    Parameters
+    ----------
+    function
+        From a padded block to an array of the same shape; its value at a voxel must depend on voxels within `depth`
+        only, and on the faces of the array as given.
+    source
+        Array of any size: in memory, stored and not yet read, or a dask array.
+    depth
+        Voxels read beyond each face of a block.
+    block
+        Shape of the blocks of the result.
+    dtype
+        Type of the result.
+    """
+    chunks = da.core.normalize_chunks(block, source.shape)
+    made = _graph(source)
+
+    def one(block_info: Any = None) -> np.ndarray:
+        box = tuple((int(a), int(b)) for a, b in block_info[None]["array-location"])
+        return _apply(function, made, box, depth)
+
+    data = da.map_blocks(one, chunks=chunks, dtype=dtype, meta=np.empty((0,) * source.ndim, dtype))
+    return xr.DataArray(data, dims=source.dims, coords=source.coords)
+
+
+def halo_tables(
+    function: Callable[[np.ndarray, Box, Box], np.ndarray],
+    source: xr.DataArray,
+    *,
+    depth: int,
+    block: tuple[int, ...],
+) -> list[np.ndarray]:
+    """Compute a table for each block and return them in order of the blocks.
+
+    `function` is handed the padded block, the box of the block inside the whole array, and the box of the padded
+    block; it returns rows for what it finds inside the first (each thing belongs to one block). This computes.
+    """
+    chunks = da.core.normalize_chunks(block, source.shape)
+    edges = [np.concatenate([[0], np.cumsum(sizes)]) for sizes in chunks]
+    made = _graph(source)
+    tasks = []
+    for index in np.ndindex(*(len(sizes) for sizes in chunks)):
+        box = tuple((int(edge[i]), int(edge[i + 1])) for edge, i in zip(edges, index, strict=True))
+        tasks.append(dask.delayed(_table, pure=False)(function, made, box, depth))
+    return list(dask.compute(*tasks))
+
+
+def _graph(source: xr.DataArray) -> xr.Variable | Any:
+    return source.variable
+
+
+def _padded(box: Box, shape: tuple[int, ...], depth: int) -> Box:
+    return tuple((max(0, a - depth), min(n, b + depth)) for (a, b), n in zip(box, shape, strict=True))
+
+
+def _read(variable: xr.Variable, box: Box) -> np.ndarray:
+    return np.asarray(variable[tuple(slice(a, b) for a, b in box)].values)
+
+
+def _apply(function: Callable[[np.ndarray], np.ndarray], variable: xr.Variable, box: Box, depth: int) -> np.ndarray:
+    outer = _padded(box, variable.shape, depth)
+    try:
+        result = function(_read(variable, outer))
+    except Exception as error:
+        error.add_note(f"in block {box}")
+        raise
+    inner = tuple(slice(a - o, b - o) for (a, b), (o, _) in zip(box, outer, strict=True))
+    return np.ascontiguousarray(result[inner])
+
+
+def _table(
+    function: Callable[[np.ndarray, Box, Box], np.ndarray], variable: xr.Variable, box: Box, depth: int
+) -> np.ndarray:
+    outer = _padded(box, variable.shape, depth)
+    try:
+        return function(_read(variable, outer), box, outer)
+    except Exception as error:
+        error.add_note(f"in block {box}")
+        raise

@@ -1,0 +1,5 @@
+"""Pictures of datasets, by kind."""
+
+from aetx.draw.picture import Picture, draw
+
+__all__ = ["Picture", "draw"]

@@ -1,0 +1,41 @@
+"""What flows: kinds of dataset with their variables, dimensions and units."""
+
+from aetx.model.kinds import (
+    ATOMS,
+    COLUMNS,
+    FIELD,
+    FILE,
+    FOCAL_SERIES,
+    FRAMES,
+    KINDS,
+    LATTICE,
+    SCAN_SERIES,
+    SCORE,
+    TILT_SERIES,
+    VOLUME,
+    Kind,
+    Var,
+    kind_of,
+    same_grid,
+    spacing,
+)
+
+__all__ = [
+    "ATOMS",
+    "COLUMNS",
+    "FIELD",
+    "FILE",
+    "FOCAL_SERIES",
+    "FRAMES",
+    "KINDS",
+    "LATTICE",
+    "SCAN_SERIES",
+    "SCORE",
+    "TILT_SERIES",
+    "VOLUME",
+    "Kind",
+    "Var",
+    "kind_of",
+    "same_grid",
+    "spacing",
+]

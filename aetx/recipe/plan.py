@@ -1,0 +1,89 @@
+"""A checked recipe: jobs of inputs and steps, flat, ready to run. Made from YAML, holds no YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aetx.core import Params, Stage
+from aetx.core.registry import Registry
+from aetx.model import Kind
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands in the recipe; counts from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Input:
+    """One dataset to be read. A list input ``area`` becomes inputs ``area/20``, ``area/21``, …
+
+    `paths` has more than one file only where the recipe says ``join:`` (one series in many files). `stated` is
+    what the recipe says of the file, canonical units, by the field names of `aetx.io.Stated`.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    kind: Kind
+    reader: str | None
+    stated: Mapping[str, object]
+    place: Place
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. A step on a list becomes steps ``tile/20``, ``tile/21``, …
+
+    `sources` maps each input of the stage to names of inputs or earlier steps: one name, or several where the
+    stage takes a list.
+    """
+
+    name: str
+    stage: Stage
+    sources: Mapping[str, tuple[str, ...]]
+    params: Params
+    keep: bool
+    place: Place
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of the recipe: one member of ``for_each``, one point of ``sweep``. Its folder is below the output."""
+
+    name: str
+    variables: Mapping[str, object]
+    inputs: tuple[Input, ...]
+    steps: tuple[Step, ...]
+    report: tuple[str, ...]
+
+    def step(self, name: str) -> Step:
+        """Return the step of that name."""
+        return next(step for step in self.steps if step.name == name)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The ``run:`` block; the command line wins. `memory` is in bytes, 0 where none was given."""
+
+    output: Path | None = None
+    memory: int = 0
+    scheduler: str = "threads"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole recipe, checked. A recipe without ``for_each`` and ``sweep`` has one job, named ``''``."""
+
+    path: Path
+    text: str
+    sha256: str
+    title: str
+    jobs: tuple[Job, ...]
+    settings: Settings
+    registry: Registry = field(default_factory=Registry)

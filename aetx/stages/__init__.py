@@ -1,0 +1,1 @@
+"""The algorithms: `aetx/stages/<room>/<name>.py` holds the stage `<room>.<name>`."""

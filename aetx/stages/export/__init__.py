@@ -1,0 +1,1 @@
+"""Datasets to the files of other programs."""

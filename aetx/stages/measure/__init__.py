@@ -1,0 +1,1 @@
+"""Scores against truth and against the images."""

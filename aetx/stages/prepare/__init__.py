@@ -1,0 +1,1 @@
+"""Images to images: background, intensity, noise."""

@@ -1,0 +1,1 @@
+"""Tilt series to volumes."""

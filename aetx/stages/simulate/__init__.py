@@ -1,0 +1,1 @@
+"""Make specimens and images whose truth is known."""

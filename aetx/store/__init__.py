@@ -1,0 +1,1 @@
+"""Finished results as Zarr, complete or absent."""
