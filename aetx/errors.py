@@ -62,7 +62,7 @@ class InputError(AetxError):
     code = 3
 
 
-class EnvironmentFault(AetxError):
+class EnvironmentFault(AetxError):  # noqa: N818 - EnvironmentError is Python's own
     """The machine is in the way: disk, memory, permission, device, cluster."""
 
     code = 4

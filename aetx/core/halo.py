@@ -21,7 +21,9 @@ MULTIPLE = 64
 """Blocks are whole numbers of storage chunks along each axis."""
 
 
-def block_shape(shape: tuple[int, ...], depth: int, copies: float, memory: int | None, threads: int = 2) -> tuple[int, ...]:
+def block_shape(
+    shape: tuple[int, ...], depth: int, copies: float, memory: int | None, threads: int = 2
+) -> tuple[int, ...]:
     """Return the largest cubic block, in whole storage chunks up to 256, whose working set fits the memory.
 
     Parameters
@@ -44,7 +46,9 @@ def block_shape(shape: tuple[int, ...], depth: int, copies: float, memory: int |
             return block
     needed = int(threads * copies * (64 + 2 * depth) ** 3 * 4)
     raise EnvironmentFault(
-        Problem("run", "memory", f"{memory} bytes", f"at least {needed} bytes", f"give --memory {-(-needed // 10**6)}MB")
+        Problem(
+            "run", "memory", f"{memory} bytes", f"at least {needed} bytes", f"give --memory {-(-needed // 10**6)}MB"
+        )
     )
 
 
@@ -73,11 +77,11 @@ def halo_map(
         Type of the result.
     """
     chunks = da.core.normalize_chunks(block, source.shape)
-    made = _graph(source)
+    variable = source.variable
 
     def one(block_info: Any = None) -> np.ndarray:
         box = tuple((int(a), int(b)) for a, b in block_info[None]["array-location"])
-        return _apply(function, made, box, depth)
+        return _apply(function, variable, box, depth)
 
     data = da.map_blocks(one, chunks=chunks, dtype=dtype, meta=np.empty((0,) * source.ndim, dtype))
     return xr.DataArray(data, dims=source.dims, coords=source.coords)
@@ -97,16 +101,12 @@ def halo_tables(
     """
     chunks = da.core.normalize_chunks(block, source.shape)
     edges = [np.concatenate([[0], np.cumsum(sizes)]) for sizes in chunks]
-    made = _graph(source)
+    variable = source.variable
     tasks = []
     for index in np.ndindex(*(len(sizes) for sizes in chunks)):
         box = tuple((int(edge[i]), int(edge[i + 1])) for edge, i in zip(edges, index, strict=True))
-        tasks.append(dask.delayed(_table, pure=False)(function, made, box, depth))
+        tasks.append(dask.delayed(_table, pure=False)(function, variable, box, depth))
     return list(dask.compute(*tasks))
-
-
-def _graph(source: xr.DataArray) -> xr.Variable | Any:
-    return source.variable
 
 
 def _padded(box: Box, shape: tuple[int, ...], depth: int) -> Box:

@@ -25,7 +25,7 @@ Frequency = Annotated[float, Unit("1/angstrom")]
 class Params(BaseModel):
     """Base of all parameter classes. Every field has a default, bounds and a description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False, use_attribute_docstrings=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class NoParams(Params):

@@ -39,7 +39,7 @@ class StepRecord(_Record):
     stage: str
     version: int
     sources: dict[str, list[str]]
-    params: dict[str, str | int | float | bool | None | list[float] | list[int] | list[str]]
+    params: dict[str, str | int | float | bool | list[float] | list[int] | list[str] | None]
     state: State = "waiting"
     reason: str = ""
     key: str = ""

@@ -185,7 +185,7 @@ def stage(
     return make
 
 
-def _streaming(inputs: Mapping[str, tuple[Sizes, ...]], params: Params) -> Forecast:
+def _streaming(inputs: Mapping[str, tuple[Sizes, ...]], params: Params) -> Forecast:  # noqa: ARG001
     sizes = next((group[0] for group in inputs.values() if group), {})
     voxels = 1
     for name, size in sizes.items():

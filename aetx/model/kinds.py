@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,8 @@ import xarray as xr
 
 from aetx.errors import InputError, Problem
 from aetx.model import units
+
+Say = Callable[[str, str, str, str], None]
 
 DTYPES = {
     "real": ("f", "i", "u"),
@@ -26,8 +28,8 @@ DTYPES = {
 class Var:
     """One variable of a kind: its dimensions, the unit it can be converted to, its dtype family or name, its meaning.
 
-    `units` is an example: any canonical unit of the same dimension family is refused unless it is listed. An empty
-    tuple allows every canonical unit (image intensities are counts, fractions or arbitrary).
+    `units` lists the canonical units that are accepted; an empty tuple accepts every one (image intensities are
+    counts, fractions or arbitrary). `dtype` is a family of `DTYPES` or the name of one type.
     """
 
     dims: tuple[str, ...]
@@ -68,12 +70,12 @@ class Kind:
                     say(name, have, f"a variable {name!r} ({var.meaning})", f"a {self.name} needs it")
                 continue
             _check_variable(dataset.variables[name], name, var, say)
-        for name, variable in dataset.variables.items():
+        for key, variable in dataset.variables.items():
             text = variable.attrs.get("units")
-            if variable.dtype.kind in "UTO" or (str(name) in self.variables and text is not None):
+            if key in self.variables or variable.dtype.kind in "UTO":
                 continue
             if not isinstance(text, str) or not _is_canonical(text):
-                say(str(name), f"units {text!r}", "a canonical unit", "state attrs['units'], '1' where there is none")
+                say(str(key), f"units {text!r}", "a canonical unit", "state attrs['units'], '1' where there is none")
         for axis in self.grid:
             if axis in dataset.coords and dataset.coords[axis].dims == (axis,):
                 _check_grid(np.asarray(dataset.coords[axis].values, float), axis, say)
@@ -90,8 +92,7 @@ class Kind:
         return dataset.assign_attrs(aetx_schema=self.schema)
 
 
-def _check_variable(variable: xr.Variable, name: str, var: Var, say: object) -> None:
-    assert callable(say)
+def _check_variable(variable: xr.Variable, name: str, var: Var, say: Say) -> None:
     if variable.dims != var.dims:
         say(name, f"dimensions {variable.dims}", f"{var.dims}", f"transpose or rename the axes of {name!r}")
     allowed = DTYPES.get(var.dtype)
@@ -115,8 +116,7 @@ def _is_canonical(text: str) -> bool:
         return False
 
 
-def _check_grid(values: np.ndarray, axis: str, say: object) -> None:
-    assert callable(say)
+def _check_grid(values: np.ndarray, axis: str, say: Say) -> None:
     steps = np.diff(values)
     if values.size == 0 or not np.isfinite(values).all():
         say(axis, "no values" if values.size == 0 else "values that are not finite", "a finite axis", "mend the axis")

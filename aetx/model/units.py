@@ -37,9 +37,9 @@ class UnitError(ValueError):
 
 
 @functools.cache
-def registry() -> pint.UnitRegistry:
+def registry() -> pint.UnitRegistry[float]:
     """Return the one registry of the program."""
-    found: pint.UnitRegistry = pint.UnitRegistry(cache_folder=None)
+    found: pint.UnitRegistry[float] = pint.UnitRegistry(cache_folder=None)
     found.define("@alias angstrom = Angstrom")
     found.define("@alias elementary_charge = electron")
     pint.set_application_registry(found)
@@ -78,9 +78,7 @@ def canonical(text: str) -> str:
     if unit == registry().dimensionless:
         return "1"
     short = f"{unit:~C}"
-    return (
-        short.replace("\u212b", "angstrom").replace("\u00c5", "angstrom").replace("µ", "u").replace("deg", "degree")
-    )
+    return short.replace("\u212b", "angstrom").replace("\u00c5", "angstrom").replace("µ", "u").replace("deg", "degree")
 
 
 def factor(source: str, target: str) -> float:

@@ -21,7 +21,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Input:
-    """One dataset to be read. A list input ``area`` becomes inputs ``area/20``, ``area/21``, …
+    """One dataset to be read; a list input ``area`` becomes inputs ``area/20``, ``area/21`` and so on.
 
     `paths` has more than one file only where the recipe says ``join:`` (one series in many files). `stated` is
     what the recipe says of the file, canonical units, by the field names of `aetx.io.Stated`.
@@ -37,7 +37,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Step:
-    """One step. A step on a list becomes steps ``tile/20``, ``tile/21``, …
+    """One step; a step on a list becomes steps ``tile/20``, ``tile/21`` and so on.
 
     `sources` maps each input of the stage to names of inputs or earlier steps: one name, or several where the
     stage takes a list.
