@@ -1,0 +1,196 @@
+"""Paths of a recipe: local files only, patterns that match several, names that are safe, an output apart."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aetx.recipe.findings import Findings
+from aetx.recipe.text import Node
+
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|.*::", re.DOTALL)
+_SAFE = re.compile(r"[^A-Za-z0-9._=,+-]+")
+MOST = 100_000
+"""Members that one pattern may have."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file that a pattern matches, and the part of its name that tells it from the others."""
+
+    label: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Files:
+    """Finds files. Relative paths start at the recipe's folder, those typed on the command line at the current one."""
+
+    folder: Path
+    findings: Findings
+
+    def locate(self, node: Node, where: str) -> Path | None:
+        """Return the one file that a path names, or say why there is none."""
+        text = self._text(node, where)
+        if text is None:
+            return None
+        path = self._base(node) / text
+        return path if self._present(path, text, node, where) else None
+
+    def members(self, node: Node, where: str) -> tuple[Member, ...] | None:
+        """Return the files that a pattern matches, in natural order; None for a path that is no pattern."""
+        text = self._text(node, where)
+        if text is None or not is_pattern(text) or (self._base(node) / text).exists():
+            return None
+        found: list[Member] = []
+        for number, (labels, plain) in enumerate(expand(text)):
+            if number >= MOST:
+                self.findings.say(node.place, where, node.found, f"at most {MOST} files", "split the recipe")
+                return ()
+            path = self._base(node) / plain
+            if not _globs(plain):
+                if self._present(path, plain, node, where):
+                    found.append(Member("-".join(labels), path))
+                continue
+            names = glob.glob(plain.replace("[", "[[]"), root_dir=self._base(node))  # noqa: PTH207 - absolute ones too
+            matches = [self._base(node) / name for name in sorted(names, key=natural)]
+            if not matches:
+                fix = f"check the pattern; it was looked for as {str(path)!r}"
+                self.findings.say(node.place, where, node.found, "a pattern that matches files", fix)
+            found += [
+                Member("-".join([*labels, *_matched(plain, name)]), one)
+                for name, one in zip(sorted(names, key=natural), matches, strict=True)
+            ]
+        if any(not is_safe(member.label) for member in found) or _repeated(member.label for member in found):
+            found = [Member(_safe(member.path.stem), member.path) for member in found]
+        twice = _repeated(member.label for member in found)
+        if twice:
+            wanted, fix = "files whose names differ", "rename the files, or narrow the pattern"
+            self.findings.say(node.place, where, f"two files called {twice!r}", wanted, fix)
+        return tuple(found)
+
+    def _base(self, node: Node) -> Path:
+        return Path.cwd() if node.typed else self.folder
+
+    def _text(self, node: Node, where: str) -> str | None:
+        if node.broken:
+            return None
+        text = node.raw if node.plain and node.value is not None else node.value
+        if not isinstance(text, str) or not text.strip():
+            self.findings.say(node.place, where, node.found, "the path of a file", "write it as text")
+        elif _REMOTE.match(text):
+            fix = (
+                "copy the data here first; chained URLs (::) are refused"
+                if "::" in text
+                else "copy the data here first"
+            )
+            self.findings.say(node.place, where, node.found, "a local path: network inputs are off", fix)
+        elif "\0" in text or "\n" in text:
+            self.findings.say(node.place, where, node.found, "a path without line breaks", "mend the path")
+        else:
+            return text
+        return None
+
+    def _present(self, path: Path, text: str, node: Node, where: str) -> bool:
+        try:
+            if path.exists():
+                return True
+        except OSError as error:
+            self.findings.say(node.place, where, repr(text), "a path that can be read", error.strerror or str(error))
+            return False
+        fix = f"there is no {str(path)!r}"
+        if not node.typed and not Path(text).is_absolute() and (Path.cwd() / text).exists():
+            fix += "; paths in a recipe start at the recipe's folder, not at the current one"
+        elif text.startswith("~"):
+            fix += "; '~' is not expanded"
+        self.findings.say(node.place, where, repr(text), "a file that exists", fix)
+        return False
+
+
+def is_pattern(text: str) -> bool:
+    """Tell whether a path may stand for several files: ``*``, ``?``, ``{20-24}``, ``{a,b}``."""
+    return _globs(text) or bool(_BRACES.search(text))
+
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)(?:-|\.\.)(\d+)")
+
+
+def expand(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the braces' choices and the path with them put in: ``{20-24}``, ``{a,b}``, ``{7}``."""
+    match = _BRACES.search(text)
+    if match is None:
+        yield (), text
+        return
+    for choice in _choices(match[1]):
+        for labels, rest in expand(text[match.end() :]):
+            yield (choice, *labels), text[: match.start()] + choice + rest
+
+
+def _choices(text: str) -> Iterator[str]:
+    for part in text.split(","):
+        span = _RANGE.fullmatch(part.strip())
+        if span is None:
+            yield part.strip()
+            continue
+        first, last = int(span[1]), int(span[2])
+        width = len(span[1]) if span[1].startswith("0") else 0
+        for number in range(first, last + 1) if first <= last else range(first, last - 1, -1):
+            yield f"{number:0{width}d}"
+
+
+def _globs(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def _matched(pattern: str, path: str) -> list[str]:
+    """Return what the wildcards of a pattern stand for in a path."""
+    parts = re.split(r"(\*+|\?)", pattern)
+    wild = {"*": r"([^/]*)", "?": r"([^/])"}
+    text = "".join(wild[part[0]] if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    match = re.fullmatch(text, path)
+    return [one for one in match.groups() if one] if match else []
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a key that sorts ``pt_2`` before ``pt_10``."""
+    parts = re.split(r"(\d+)", text)
+    return tuple((1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts)
+
+
+def is_safe(label: str) -> bool:
+    """Tell whether a text can stand in the name of a file on every system."""
+    return bool(label) and _SAFE.search(label) is None and not label.startswith((".", "-")) and len(label) <= 100
+
+
+def _safe(text: str) -> str:
+    return _SAFE.sub("_", text).lstrip(".-")[:100] or "file"
+
+
+def stems(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Return the members named by the stems of their files, as far as these tell them apart."""
+    members = tuple(members)
+    renamed = tuple(Member(_safe(member.path.stem), member.path) for member in members)
+    return members if _repeated(member.label for member in renamed) else renamed
+
+
+def _repeated(labels: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    for label in labels:
+        if label.lower() in seen:
+            return label
+        seen.add(label.lower())
+    return None
+
+
+def overlap(output: Path, file: Path) -> str | None:
+    """Say how an output folder and an input clash: equal, inside, or parent; None where they are apart."""
+    out, one = output.resolve(), file.resolve()
+    if out == one:
+        return "the same as"
+    if one in out.parents:
+        return "inside"
+    return "a parent of" if out in one.parents else None
