@@ -1,1 +1,27 @@
-"""Finished results as Zarr, complete or absent."""
+"""Finished results as Zarr stores that are complete or absent; one writer per output folder."""
+
+from aetx.store.disk import write_atomically
+from aetx.store.export import check_export, read_note, write_export
+from aetx.store.folder import MARKER, SCRATCH, claim_output, refuse_output, sweep
+from aetx.store.lock import Lock
+from aetx.store.opening import Manifest, check_sizes, manifest, open_store, verify
+from aetx.store.publish import write
+
+__all__ = [
+    "MARKER",
+    "SCRATCH",
+    "Lock",
+    "Manifest",
+    "check_export",
+    "check_sizes",
+    "claim_output",
+    "manifest",
+    "open_store",
+    "read_note",
+    "refuse_output",
+    "sweep",
+    "verify",
+    "write",
+    "write_atomically",
+    "write_export",
+]

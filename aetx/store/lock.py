@@ -1,0 +1,166 @@
+"""One writer per output folder: a lock that dies with its owner and is never taken from a living one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from aetx.errors import BusyError, Problem
+from aetx.store import disk
+
+NAME = ".aetx-lock"
+BEAT = 15.0
+"""Seconds between signs of life for other machines on the same file system."""
+SILENCE = 120.0
+"""Seconds without one after which an owner on another machine is dead."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a lock: machine, process, when the process began (clock ticks since boot), and a name of its own."""
+
+    host: str
+    boot: str
+    pid: int
+    birth: int
+    since: str
+    token: str
+
+
+class Lock:
+    """The right to write to one output folder, held while the ``with`` block runs.
+
+    On one machine the kernel frees it when its owner dies. An owner on another machine that shares the file system
+    shows that it lives by touching the file every 15 s.
+
+    Raises
+    ------
+    BusyError
+        If a living run holds it; names its machine, process and start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = Path(folder) / NAME
+        self._handle = -1
+        self._stop = threading.Event()
+
+    def __enter__(self) -> Lock:
+        with disk.in_words(self.path):
+            while not self._take():
+                pass
+        threading.Thread(target=self._beat, name="aetx-lock", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        os.close(self._handle)
+
+    def _take(self) -> bool:
+        """Take the lock; False if its file was replaced meanwhile and it is to be tried again."""
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _busy(self.path, _read(handle)) from None
+            if not _same(handle, self.path):
+                os.close(handle)
+                return False
+            owner = _read(handle)
+            if owner is not None and _lives(owner, handle, self.path):
+                raise _busy(self.path, owner)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(asdict(_me())).encode(), 0)
+            os.fsync(handle)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.close(handle)
+            raise
+        self._handle = handle
+        return True
+
+    def _beat(self) -> None:
+        while not self._stop.wait(BEAT):
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+
+
+def _me() -> Owner:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return Owner(socket.gethostname(), _boot(), os.getpid(), _birth(os.getpid()), since, uuid.uuid4().hex)
+
+
+def _boot() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
+
+
+def _birth(pid: int) -> int:
+    """Return when a process began, in clock ticks since boot; 0 where there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def _same(handle: int, path: Path) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    here = os.fstat(handle)
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _read(handle: int) -> Owner | None:
+    """Return who wrote the lock; None for one that is empty or torn, as a killed owner can leave it."""
+    try:
+        return Owner(**json.loads(os.pread(handle, 4096, 0)))
+    except (ValueError, TypeError):
+        return None
+
+
+def _lives(owner: Owner, handle: int, path: Path) -> bool:
+    """Tell whether the owner of a lock that the kernel has freed lives all the same: elsewhere, or without flock."""
+    if owner.boot == _boot() and owner.host == socket.gethostname():
+        return owner.birth != 0 and _birth(owner.pid) == owner.birth
+    if owner.host == socket.gethostname():
+        return False
+    return _now(path) - os.fstat(handle).st_mtime < SILENCE
+
+
+def _now(path: Path) -> float:
+    """Return the time by the clock of the file system, which the machines that share it agree on."""
+    probe = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        probe.touch(exist_ok=False)
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _busy(path: Path, owner: Owner | None) -> BusyError:
+    who = "another run" if owner is None else f"process {owner.pid} on {owner.host}, started {owner.since}"
+    return BusyError(
+        Problem(
+            str(path.parent), "output", who, "no other run that writes there", "wait for it, or choose another output"
+        )
+    )

@@ -1,0 +1,169 @@
+"""Open, check and verify finished stores; refuse the unfinished and the foreign in words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aetx.errors import InputError, Problem
+from aetx.store import disk
+
+MANIFEST = "aetx-manifest.json"
+RERUN = "run the recipe again"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a store says of itself: the key and record of what made it, size and digest of each of its files."""
+
+    schema: str
+    key: str
+    record: Mapping[str, Any]
+    files: Mapping[str, tuple[int, str]]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files of the store."""
+        return sum(size for size, _ in self.files.values())
+
+    @property
+    def digest(self) -> str:
+        """One digest of every byte of data and labels, whatever the time and the machine that made them."""
+        text = json.dumps({name: digest for name, (_, digest) in sorted(self.files.items())})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def text(self) -> str:
+        """Return the file that `manifest` reads."""
+        return json.dumps(
+            {
+                "aetx": 1,
+                "schema": self.schema,
+                "key": self.key,
+                "record": self.record,
+                "files": {name: {"bytes": size, "sha256": digest} for name, (size, digest) in self.files.items()},
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+
+
+def manifest(path: Path) -> Manifest:
+    """Return the manifest of a finished store.
+
+    Raises
+    ------
+    InputError
+        If there is no store, or one that is unfinished, foreign or damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(Problem(str(path), "store", "nothing", "a finished store", RERUN))
+    if path.is_symlink():
+        raise InputError(Problem(str(path), "store", "a symbolic link", "a finished store", "name the store itself"))
+    file = path / MANIFEST
+    if not file.is_file():
+        raise InputError(
+            Problem(
+                str(path),
+                MANIFEST,
+                "no manifest",
+                "a store finished by aetx",
+                f"it is unfinished or was made by another program: {RERUN}, or read it as an input",
+            )
+        )
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        files = {str(name): (int(one["bytes"]), str(one["sha256"])) for name, one in found["files"].items()}
+        made = Manifest(str(found["schema"]), str(found["key"]), dict(found["record"]), files)
+        version = found["aetx"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(Problem(str(file), "manifest", repr(error), "a whole manifest", RERUN)) from error
+    if version != 1:
+        raise InputError(Problem(str(file), "aetx", repr(version), "1", "use the version of aetx that wrote it"))
+    return made
+
+
+def check_sizes(path: Path) -> list[Problem]:
+    """Return the files of a finished store that are missing or have another size. Reads no file but the manifest."""
+    problems = []
+    for name, (size, _) in manifest(path).files.items():
+        file = Path(path) / name
+        if not file.is_file():
+            problems.append(_chunk(path, name, "nothing", f"{size} bytes"))
+        elif file.stat().st_size != size:
+            problems.append(_chunk(path, name, f"{file.stat().st_size} bytes", f"{size} bytes"))
+    return problems
+
+
+def verify(path: Path) -> list[Problem]:
+    """Return everything in which a store is not what was published: each file read again, missing, extra, linked.
+
+    A store that is no finished store at all is one problem.
+    """
+    path = Path(path)
+    try:
+        expected = manifest(path)
+    except InputError as error:
+        return list(error.problems)
+    present = set(disk.files_below(path)) - {MANIFEST}
+    problems = [
+        _chunk(path, name, "a file", "none", "remove it: no run of aetx wrote it")
+        for name in sorted(present - set(expected.files))
+    ]
+    problems += [_chunk(path, name, "a symbolic link", "a file") for name in present if (path / name).is_symlink()]
+    names = list(expected.files)
+    with ThreadPoolExecutor(2) as pool:
+        for name, problem in zip(
+            names, pool.map(lambda one: _compare(path, one, expected.files[one]), names), strict=True
+        ):
+            if problem is not None and name not in {bad.field for bad in problems}:
+                problems.append(problem)
+    return problems
+
+
+def _compare(path: Path, name: str, expected: tuple[int, str]) -> Problem | None:
+    file = path / name
+    size, digest = expected
+    if not file.is_file():
+        return _chunk(path, name, "nothing", f"{size} bytes")
+    if file.stat().st_size != size:
+        return _chunk(path, name, f"{file.stat().st_size} bytes", f"{size} bytes")
+    found = disk.sha256(file)
+    return None if found == digest else _chunk(path, name, f"sha256 {found[:12]}", f"sha256 {digest[:12]}")
+
+
+def _chunk(path: Path, name: str, found: str, wanted: str, fix: str = "") -> Problem:
+    return Problem(str(path), name, found, wanted, fix or f"the store is damaged: remove it and {RERUN}")
+
+
+def open_store(path: Path) -> xr.Dataset:
+    """Open a finished store lazily, without dask; the dataset pickles, and reads each block only when it is asked to.
+
+    Raises
+    ------
+    InputError
+        If there is no store, or one that is unfinished, foreign or damaged.
+    """
+    path = Path(path)
+    problems = check_sizes(path)
+    if problems:
+        raise InputError(problems, f"{path} is damaged")
+    found = xr.open_dataset(path, engine="zarr", chunks=None, consolidated=True, cache=False, mask_and_scale=False)
+    words = {name: _words(one) for name, one in found.variables.items() if one.dtype.kind in "TO"}
+    return (
+        found.assign_coords({name: word for name, word in words.items() if name in found.coords})
+        .assign({name: word for name, word in words.items() if name in found.data_vars})
+        .drop_encoding()
+    )
+
+
+def _words(variable: xr.Variable) -> xr.Variable:
+    return xr.Variable(variable.dims, np.asarray(variable.values).astype(object).astype(str), variable.attrs)
