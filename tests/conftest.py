@@ -1,0 +1,150 @@
+"""One small specimen for all tests: 13 atoms, their images and their volume, made with plain numpy."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import settings
+
+settings.register_profile("fast", derandomize=True, deadline=None, max_examples=20)
+settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+SIZE, STEP, SIGMA = 24, 0.8, 0.9
+LENGTH, ANGLE, NONE = {"units": "angstrom"}, {"units": "degree"}, {"units": "1"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-golden", action="store_true", help="rewrite the golden files instead of comparing")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "slow" in str(config.getoption("-m")):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: run with -m slow"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Return a function from a name to the path of published data; the test skips where they are not."""
+    root = Path(os.environ.get("AETX_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        if not (root / name).exists():
+            pytest.skip(f"{root / name} is not there: set AETX_DATA to the folder of the published data")
+        return root / name
+
+    return find
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, dict[str, float]], None]:
+    """Return a function that compares a few numbers with tests/golden/NAME.json, or writes them."""
+
+    def compare(name: str, numbers: dict[str, float], tolerance: float = 1e-4) -> None:
+        path = Path(__file__).parent / "golden" / f"{name}.json"
+        if request.config.getoption("--write-golden"):
+            rounded = {key: float(f"{value:.7g}") for key, value in numbers.items()}
+            path.write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
+        assert numbers == pytest.approx(json.loads(path.read_text(encoding="utf-8")), rel=tolerance)
+
+    return compare
+
+
+def axis(size: int, step: float = STEP) -> np.ndarray:
+    return (np.arange(size) - size // 2) * step
+
+
+def make_atoms() -> xr.Dataset:
+    """A centred atom and its twelve neighbours in fcc, 3.4 angstrom away, turned and with one displaced."""
+    corners = np.array([(0, i, j) for i in (-1, 1) for j in (-1, 1)]) / np.sqrt(2)
+    shell = np.concatenate([np.roll(corners, k, axis=1) for k in range(3)]) * 3.4
+    c, s = np.cos(0.4), np.sin(0.4)
+    position = np.concatenate([np.zeros((1, 3)), shell]) @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+    position[5] += [0.2, -0.1, 0.15]
+    return xr.Dataset(
+        {
+            "position": (("atom", "axis"), position, LENGTH),
+            "species": ("atom", np.full(13, 78, np.int32), NONE),
+        },
+        coords={"atom": ("atom", np.arange(13), NONE), "axis": ["x", "y", "z"]},
+        attrs={"aetx_schema": "atoms/1"},
+    )
+
+
+def make_volume(height: float = 100.0) -> xr.Dataset:
+    """The density of the atoms: each a Gaussian of `height` counts."""
+    grid = axis(SIZE)
+    density = np.zeros((SIZE, SIZE, SIZE))
+    for x, y, z in make_atoms()["position"].values:
+        profile = [np.exp(-((grid - p) ** 2) / (2 * SIGMA**2)) for p in (z, y, x)]
+        density += height * np.einsum("i,j,k->ijk", *profile) / (2 * np.pi * SIGMA**2) ** 1.5
+    return xr.Dataset(
+        {"density": (("z", "y", "x"), (density * STEP**2).astype(np.float32), {"units": "count/angstrom"})},
+        coords={name: (name, grid, LENGTH) for name in "zyx"},
+        attrs={"aetx_schema": "volume/1"},
+    )
+
+
+def make_series(tilts: int = 9, height: float = 100.0) -> xr.Dataset:
+    """Noise-free images of the atoms about y: u = x cos - z sin."""
+    theta, grid = np.linspace(-64, 64, tilts), axis(SIZE)
+    image = np.zeros((tilts, SIZE, SIZE))
+    for i, angle in enumerate(np.deg2rad(theta)):
+        for x, y, z in make_atoms()["position"].values:
+            u = x * np.cos(angle) - z * np.sin(angle)
+            along, across = (np.exp(-((grid - p) ** 2) / (2 * SIGMA**2)) for p in (y, u))
+            image[i] += height * STEP**2 * np.outer(along, across) / (2 * np.pi * SIGMA**2)
+    none = np.zeros(tilts)
+    return xr.Dataset(
+        {"image": (("tilt", "y", "x"), image.astype(np.float32), {"units": "count"})},
+        coords={
+            "tilt": ("tilt", np.arange(tilts), NONE),
+            "phi": ("tilt", none, ANGLE),
+            "theta": ("tilt", theta, ANGLE),
+            "psi": ("tilt", none, ANGLE),
+            "y": ("y", grid, LENGTH),
+            "x": ("x", grid, LENGTH),
+        },
+        attrs={"aetx_schema": "tilt_series/1"},
+    )
+
+
+def make_score() -> xr.Dataset:
+    return xr.Dataset({"r1": ((), 0.1, NONE)}, attrs={"aetx_schema": "score/1"})
+
+
+@pytest.fixture
+def small_atoms() -> xr.Dataset:
+    return make_atoms()
+
+
+@pytest.fixture
+def small_volume() -> xr.Dataset:
+    return make_volume()
+
+
+@pytest.fixture
+def small_series() -> xr.Dataset:
+    return make_series()
+
+
+@pytest.fixture
+def specimen() -> Callable[[str], xr.Dataset]:
+    """Return a function from the name of a kind to a small dataset of it; all show the same specimen."""
+    makers = {"atoms": make_atoms, "volume": make_volume, "tilt_series": make_series, "score": make_score}
+
+    def make(kind: str) -> xr.Dataset:
+        if kind not in makers:
+            pytest.fail(f"tests/conftest.py makes no small {kind}: add one")
+        return makers[kind]()
+
+    return make
