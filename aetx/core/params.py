@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,10 @@ class Unit:
     """Mark of a parameter that has a unit: a recipe writes ``0.34 nm``, Python passes a float in `name`."""
 
     name: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Name the unit in the JSON Schema as ``x-unit``."""
+        return {**handler(core), "x-unit": self.name}
 
 
 Length = Annotated[float, Unit("angstrom")]

@@ -180,7 +180,9 @@ class Steps:
         if item is None or item.broken:
             return False
         if not isinstance(item.value, bool):
-            self.findings.say(item.place, f"{where}.keep", item.found, "true or false", "write keep: true")
+            self.findings.say(
+                item.place, f"{where}.keep", item.found, "true or false", "leave it out, or write keep: true"
+            )
         return item.value is True
 
     def _params(self, stage: Stage, entries: Mapping[str, Node], node: Node, where: str) -> Params | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,8 @@ from aetx.core.params import Unit, unit_of
 from aetx.errors import did_you_mean
 from aetx.model import units
 from aetx.recipe.findings import Findings
-from aetx.recipe.text import Node, plain_data
+from aetx.recipe.plan import Place
+from aetx.recipe.text import Node
 
 Model = TypeVar("Model", bound=BaseModel)
 Locate = Callable[[Node, str], Path | None]
@@ -47,10 +48,9 @@ class Builder:
         values = self._entries(model, entries, field)
         broken = any(_broken(item) for item in entries.values())
         try:
-            made = model.model_validate_json(json.dumps(values), strict=True)
+            made = model.model_validate(values, strict=True)
         except ValidationError as error:
-            for one in error.errors(include_url=False):
-                self._report(model, one, entries, node, field)
+            self._report(model, error, entries, node, field)
             return None
         return None if broken or len(self.findings.problems) > before else made
 
@@ -79,28 +79,32 @@ class Builder:
         if isinstance(node.value, tuple):
             return self._items(origin, inside, node.value, where)
         if isinstance(node.value, Mapping):
-            return self._mapping(annotation, inside, node.value, where)
+            return self._mapping(annotation, inside, node.value, node, where)
         if unit is not None and annotation is float:
             return self._quantity(unit, node, where)
         if annotation is Path and isinstance(node.value, str):
-            return str(self._path(node, where))
+            return self._path(node, where)
         if annotation is str and node.plain and node.value is not None:
             return node.raw
         return node.value
 
-    def _items(self, origin: Any, inside: tuple[Any, ...], items: tuple[Node, ...], where: str) -> list[Any]:
-        if origin not in _ITEMS and not (isinstance(origin, type) and issubclass(origin, Sequence)):
-            return [plain_data(item) for item in items]
+    def _items(self, origin: Any, inside: tuple[Any, ...], items: tuple[Node, ...], where: str) -> Any:
         if origin is tuple and not (len(inside) == 2 and inside[1] is Ellipsis):
             kinds = [*inside, *[Any] * len(items)][: len(items)]
         else:
-            kinds = [inside[0] if inside else Any] * len(items)
+            kinds = [inside[0] if inside and origin in _ITEMS else Any] * len(items)
         pairs = enumerate(zip(kinds, items, strict=True))
-        return [self._value(kind, (), item, f"{where}[{i}]") for i, (kind, item) in pairs]
+        values = [self._value(kind, (), item, f"{where}[{i}]") for i, (kind, item) in pairs]
+        return values if origin is list else origin(values) if origin in (set, frozenset) else tuple(values)
 
-    def _mapping(self, annotation: Any, inside: tuple[Any, ...], entries: Mapping[str, Node], where: str) -> Any:
+    def _mapping(
+        self, annotation: Any, inside: tuple[Any, ...], entries: Mapping[str, Node], node: Node, where: str
+    ) -> Any:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            return self._entries(annotation, entries, where)
+            made = self.build(annotation, node, where)
+            if made is None:
+                raise _Noted
+            return made
         kind = inside[1] if len(inside) == 2 else Any
         return {name: self._value(kind, (), item, f"{where}.{name}") for name, item in entries.items()}
 
@@ -112,7 +116,7 @@ class Builder:
         if len(arms) == 1:
             return self._value(arms[0], marks, node, where)
         fitting = [arm for arm in arms if _fits(arm, node)]
-        return self._value(fitting[0], marks, node, where) if fitting else plain_data(node)
+        return self._value(fitting[0], marks, node, where) if fitting else self._value(Any, (), node, where)
 
     def _quantity(self, unit: str, node: Node, where: str) -> float:
         example = f"'{_example(node.value)} {unit}'"
@@ -135,24 +139,20 @@ class Builder:
         return found
 
     def _report(
-        self, model: type[BaseModel], error: ErrorDetails, entries: Mapping[str, Node], node: Node, field: str
+        self, model: type[BaseModel], error: ValidationError, entries: Mapping[str, Node], node: Node, field: str
     ) -> None:
-        if any(error["loc"][:1] == (name,) and _broken(item) for name, item in entries.items()):
-            return
-        where, place, found = field, node.place, node.found
-        at: Node | None = node
-        for part in error["loc"]:
-            step = _step(at, part)
-            if step is None and not (isinstance(part, str) and part in _names(model)):
-                continue  # the tag of a union's alternative
-            where += f"[{part}]" if isinstance(part, int) else f".{part}"
-            at = step
-            if step is not None:
-                place, found = step.place, step.found
-        if at is None:
-            found = "nothing"
-        info = model.model_fields.get(str(error["loc"][0])) if error["loc"] else None
-        self.findings.say(place, where, found, _wanted(error, info), _fix(info))
+        """Say what pydantic found; what each alternative of one value wants becomes one message."""
+        said: dict[str, tuple[Place, str, list[str], str]] = {}
+        for one in error.errors(include_url=False):
+            if any(one["loc"][:1] == (name,) and _broken(item) for name, item in entries.items()):
+                continue
+            where, at = _where(model, one["loc"], node, field)
+            place = at.place if at else node.place
+            info = model.model_fields.get(str(one["loc"][0])) if one["loc"] else None
+            wanted = _wanted(one, info)
+            said.setdefault(where, (place, at.found if at else "nothing", [], _fix(one, info)))[2].append(wanted)
+        for where, (place, found, wanted_ones, fix) in said.items():
+            self.findings.say(place, where, found, " or ".join(dict.fromkeys(wanted_ones)), fix)
 
 
 class _Noted(Exception):  # noqa: N818
@@ -167,13 +167,20 @@ def _broken(node: Node) -> bool:
     return node.broken
 
 
-def _names(model: type[BaseModel]) -> frozenset[str]:
-    return frozenset(model.model_fields)
+def _where(model: type[BaseModel], loc: tuple[int | str, ...], node: Node, field: str) -> tuple[str, Node | None]:
+    """Follow pydantic's location to the value, past the names of a union's alternatives, which are not in the text."""
+    where, at = field, node
+    for part in loc:
+        step = _step(at, part)
+        if step is None and part in model.model_fields and at is node:
+            return f"{where}.{part}", None
+        if step is not None:
+            where += f"[{part}]" if isinstance(part, int) else f".{part}"
+            at = step
+    return where, at
 
 
-def _step(node: Node | None, part: str | int) -> Node | None:
-    if node is None:
-        return None
+def _step(node: Node, part: str | int) -> Node | None:
     if isinstance(part, int) and isinstance(node.value, tuple) and part < len(node.value):
         return node.value[part]
     if isinstance(part, str) and isinstance(node.value, Mapping):
@@ -206,25 +213,40 @@ def _example(value: object) -> str:
     return "3"
 
 
+_KINDS_OF_VALUE = {
+    "missing": "a value",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "path_type": "a path",
+}
+_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+
+
 def _wanted(error: ErrorDetails, info: FieldInfo | None) -> str:
-    if error["type"] == "missing":
-        return "a value"
-    text = error["msg"]
+    text = _KINDS_OF_VALUE.get(error["type"], error["msg"])
     for start in ("Input should be ", "Value error, ", "Assertion failed, "):
         text = text.removeprefix(start)
     unit = unit_of(info) if info else None
-    bounded = error["type"] in ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
-    return f"{text} {unit}" if unit and bounded else text
+    return f"{text} {unit}" if unit and error["type"] in _BOUNDS else text
 
 
-def _fix(info: FieldInfo | None) -> str:
+def _fix(error: ErrorDetails, info: FieldInfo | None) -> str:
+    if error["type"] == "literal_error" and isinstance(error["input"], str):
+        return did_you_mean(error["input"], re.findall(r"'([^']*)'", error["msg"]))
     if info is None:
-        return "change one of the values"
-    text = f"it is the {info.description}" if info.description else "change the value"
+        return "change one of these values"
+    text = info.description or "change the value"
     if info.is_required():
         return text
     default = info.get_default(call_default_factory=False)
-    return text if default is None else f"{text}; leave it out for {_spelled(default, unit_of(info))}"
+    return text if default is None or default == () else f"{text}; the default is {_spelled(default, unit_of(info))}"
 
 
 def _spelled(value: object, unit: str | None) -> str:

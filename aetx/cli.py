@@ -1,0 +1,449 @@
+"""The command line. Heavy imports wait inside the commands, so that ``aetx --help`` answers at once."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aetx.errors import AetxError, AetxWarning, EnvironmentFault, InputError, Problem, RecipeError
+
+if TYPE_CHECKING:
+    from aetx.core.describe import Description
+    from aetx.recipe import Plan
+
+BUG = 70
+INTERRUPTED = 130
+_MACHINE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+)
+
+app = typer.Typer(
+    name="aetx",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="the recipe, a YAML file")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="replace vars.x (or x), steps.NAME.params.P, inputs.NAME.FIELD"),
+]
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="DIR", help="folder for the results [default: out/RECIPE]")
+]
+Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="most memory that the run may take: 4GB, 500 MiB")]
+Scheduler = Annotated[str | None, typer.Option(metavar="NAME", help="threads, local, slurm or tcp://host:port")]
+Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda or cuda:1")]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="PACKAGE", help="an installed package whose stages and readers may be used"),
+]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from aetx import __version__
+
+        _print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")] = False,
+) -> None:
+    """From the tilt series of an electron microscope to the 3D positions of single atoms, by one recipe."""
+
+
+@app.command(short_help="Run a recipe; finished steps are kept.")
+def run(
+    recipe: Recipe,
+    sets: Sets = None,
+    output: Output = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
+    device: Device = None,
+    plugins: Plugins = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace results that another recipe left")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe: results, exports, report and provenance in the output folder. Finished steps are kept."""
+    plan = _load(recipe, sets, plugins, output, memory, scheduler, device)
+    from aetx.run import run_plan
+
+    done = run_plan(plan, overwrite=overwrite, quiet=as_json, command=sys.argv)
+    _show(as_json, done.as_dict, done.lines)
+
+
+@app.command(short_help="Check a recipe without opening data.")
+def check(
+    recipe: Recipe,
+    sets: Sets = None,
+    output: Output = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
+    device: Device = None,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Check a recipe without opening data: names, kinds, parameters, units, files."""
+    with _warnings_kept() as heard:
+        plan = _load(recipe, sets, plugins, output, memory, scheduler, device)
+    if not as_json:
+        for text in heard:
+            _warn(text)
+    _show(as_json, lambda: {"check": _summary(plan) | {"warnings": heard}}, lambda: _summary_lines(plan))
+
+
+@app.command(short_help="Say what a run would do and why.")
+def plan(
+    recipe: Recipe,
+    sets: Sets = None,
+    output: Output = None,
+    memory: Memory = None,
+    scheduler: Scheduler = None,
+    device: Device = None,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a run would do and why: steps, sizes, memory, time. Opens the inputs, computes nothing."""
+    found = _load(recipe, sets, plugins, output, memory, scheduler, device)
+    from aetx.run import forecast
+
+    told = forecast(found)
+    _show(as_json, told.as_dict, told.lines)
+
+
+@app.command(short_help="List the stages, or describe one.")
+def stages(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="a stage, such as reconstruct.resire")] = None,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """List the stages, or describe one: its parameters, what it takes and gives, its reference."""
+    from aetx.core.describe import describe
+    from aetx.core.registry import Registry, stage_summary
+
+    registry = _registry(plugins)
+    assert isinstance(registry, Registry)
+    if name is not None:
+        one = describe(registry.stage(name))
+        _show(as_json, lambda: {"stage": one}, lambda: _stage_lines(one))
+        return
+    names = registry.stage_names()
+    if as_json:
+        _print(json.dumps({"stages": [describe(registry.stage(each)) for each in names]}, indent=1))
+        return
+    width = max(map(len, names), default=0)
+    for each in names:
+        _print(f"{each:{width}}  {stage_summary(each) or registry.stage(each).summary}".rstrip())
+
+
+@app.command(short_help="Write the JSON Schemas of recipes and datasets.")
+def schemas(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="where they are")] = Path("schemas"),
+    check_only: Annotated[bool, typer.Option("--check", help="only tell whether they are current")] = False,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Write the JSON Schemas of recipes and of the kinds of dataset, from which editors complete and check."""
+    from aetx.recipe.schema import schemas as make
+
+    texts = make(_registry(plugins))
+    stale = [name for name, text in texts.items() if _read(output / name) != text]
+    if check_only and stale:
+        fix = "run 'aetx schemas'"
+        raise InputError([Problem(str(output / one), "schema", "another text", "the code's", fix) for one in stale])
+    for one in [] if check_only else stale:
+        (output / one).parent.mkdir(parents=True, exist_ok=True)
+        (output / one).write_text(texts[one], encoding="utf-8")
+    words = f"{len(texts)} schemas in {output}, {len(stale)} of them new"
+    _show(
+        as_json, lambda: {"schemas": {"folder": str(output), "files": list(texts), "written": stale}}, lambda: [words]
+    )
+
+
+@app.command(short_help="Draw a result as PNG files.")
+def show(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="a finished result, such as out/results/atoms.zarr")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="folder for the pictures [default: STORE-pictures]"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a result: one PNG for each picture that its kind has."""
+    from aetx.draw import draw
+    from aetx.model import kind_of
+    from aetx.store import open_store
+
+    dataset = open_store(store)
+    folder = output if output is not None else Path(f"{store.resolve().name.removesuffix('.zarr')}-pictures")
+    files = []
+    for picture in draw(dataset):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{picture.name}.png"
+        picture.figure.savefig(file, dpi=150)
+        files.append({"file": str(file), "title": picture.title, "caption": picture.caption})
+    kind = kind_of(dataset).name
+    sizes = {str(name): size for name, size in dataset.sizes.items()}
+    head = f"{store}: {kind}, " + ", ".join(f"{name} {size}" for name, size in sizes.items())
+    _show(
+        as_json,
+        lambda: {"show": {"store": str(store), "kind": kind, "sizes": sizes, "pictures": files}},
+        lambda: [head, *(f"{one['file']}: {one['title']}" for one in files)],
+    )
+
+
+@app.command(short_help="Hash finished results again.")
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="a result, or the output folder of a run")],
+    as_json: Json = False,
+) -> None:
+    """Hash every file of finished results again, and name everything that is missing or changed."""
+    from aetx.store import verify as check_store
+
+    stores = [path] if (path / "zarr.json").exists() or not path.is_dir() else sorted(path.rglob("results/*.zarr"))
+    if not stores:
+        raise InputError(Problem(str(path), "results", "none", "finished results", "name a store or an output folder"))
+    for one in stores:
+        check_store(one)
+    words = f"{len(stores)} results in {path} are as they were written"
+    _show(as_json, lambda: {"verify": {"path": str(path), "stores": [str(one) for one in stores]}}, lambda: [words])
+
+
+def _load(
+    recipe: Path,
+    sets: Sequence[str] | None,
+    plugins: Sequence[str] | None,
+    output: str | None,
+    memory: str | None,
+    scheduler: str | None,
+    device: str | None,
+) -> Plan:
+    values: dict[str, str] = {}
+    for text in sets or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise RecipeError(Problem("command line", "--set", repr(text), "NAME=VALUE", "write e.g. --set dose=3"))
+        values[name.strip()] = value
+    from aetx.recipe import load
+
+    return load(
+        recipe,
+        sets=values,
+        plugins=frozenset(plugins or ()),
+        output=output,
+        memory=memory,
+        scheduler=scheduler,
+        device=device,
+    )
+
+
+def _registry(plugins: Sequence[str] | None) -> Any:
+    from aetx.core.registry import Registry
+
+    registry = Registry(frozenset(plugins or ()))
+    missing = registry.missing_plugins()
+    if missing:
+        problems = [
+            Problem("command line", "--plugin", repr(one), "an installed package", f"pip install {one}")
+            for one in missing
+        ]
+        raise RecipeError(problems)
+    return registry
+
+
+def _summary(plan: Plan) -> dict[str, Any]:
+    return {
+        "recipe": str(plan.path),
+        "title": plan.title,
+        "output": str(plan.settings.output),
+        "jobs": [
+            {
+                "name": job.name,
+                "inputs": {one.name: [str(path) for path in one.paths] for one in job.inputs},
+                "steps": {one.name: one.stage.name for one in job.steps},
+            }
+            for job in plan.jobs
+        ],
+    }
+
+
+def _summary_lines(plan: Plan) -> list[str]:
+    jobs, steps = len(plan.jobs), sum(len(job.steps) for job in plan.jobs)
+    files = sum(len(one.paths) for job in plan.jobs for one in job.inputs)
+    counts = [
+        f"{jobs} {'run' if jobs == 1 else 'runs'}",
+        f"{steps} steps",
+        f"{files} input {'file' if files == 1 else 'files'}",
+    ]
+    return [f"{plan.path} can be run: {', '.join(counts)}; results go to {plan.settings.output}"]
+
+
+def _stage_lines(one: Description) -> list[str]:
+    takes = ", ".join(f"{name} ({kind})" for name, kind in one["takes"].items()) or "nothing"
+    lines = [f"{one['name']}, version {one['version']}", f"  {one['summary']}", ""]
+    lines += [f"  {line}".rstrip() for line in one["text"].splitlines()] + ([""] if one["text"] else [])
+    lines += [f"takes  {takes}", f"gives  {one['gives']}"]
+    if one["resources"]:
+        lines.append(f"heeds  {', '.join('--' + name for name in one['resources'])}")
+    if not one["parameters"]:
+        return [*lines, "", "no parameters"]
+    cells = [
+        (
+            each["name"],
+            each["type"],
+            each["default"],
+            " ".join(filter(None, (each["bounds"], each["bounds"] and each["unit"]))),
+        )
+        for each in one["parameters"]
+    ]
+    heads = ("parameter", "type", "default", "bounds")
+    widths = [max(len(row[i]) for row in (heads, *cells)) for i in range(4)]
+    lines += ["", "  ".join(head.ljust(width) for head, width in zip(heads, widths, strict=True)).rstrip()]
+    for row, each in zip(cells, one["parameters"], strict=True):
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines.append(f"    {each['description']}")
+    return lines
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _show(as_json: bool, data: Callable[[], Mapping[str, Any]], lines: Callable[[], Sequence[str]]) -> None:
+    _print(json.dumps(data(), indent=1) if as_json else "\n".join(lines()))
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"warning: {text}\n")
+
+
+@contextmanager
+def _warnings_kept() -> Iterator[list[str]]:
+    heard: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AetxWarning)
+        yield heard
+    heard += [str(one.message) for one in caught if issubclass(one.category, AetxWarning)]
+    for one in caught:
+        if not issubclass(one.category, AetxWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,  # noqa: ARG001 - the signature is Python's
+    line: str | None = None,
+) -> None:
+    if issubclass(category, AetxWarning):
+        _warn(str(message))
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+
+def _tell(error: AetxError, as_json: bool) -> int:
+    if as_json:
+        problems = [problem.as_dict() for problem in error.problems]
+        _print(json.dumps({"error": {"code": error.code, "heading": error.heading, "problems": problems}}, indent=1))
+    else:
+        sys.stderr.write(f"{error}\n")
+    return error.code
+
+
+def _tell_bug(error: BaseException, as_json: bool) -> int:
+    trace = "".join(traceback.format_exception(error))
+    words = (
+        "This is a mistake in aetx, not in your recipe or data. Please report it with the lines above and the recipe."
+    )
+    sys.stderr.write(f"{trace}\n{words}\n")
+    if as_json:
+        text = {"code": BUG, "heading": f"{type(error).__name__}: {error}", "problems": [], "report": words}
+        _print(json.dumps({"error": text}, indent=1))
+    return BUG
+
+
+def _of_machine(error: OSError) -> EnvironmentFault:
+    name = str(error.filename or "unknown path")
+    reason = error.strerror or type(error).__name__
+    return EnvironmentFault(
+        Problem(name, "system", repr(reason), "a working disk and permission", "mend it and run again")
+    )
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code: 0, 2 recipe, 3 input, 4 machine, 5 busy, 70 bug, 130 interrupted."""
+    as_json = "--json" in arguments
+    command = typer.main.get_command(app)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            code = command.main(args=list(arguments) or ["--help"], prog_name="aetx", standalone_mode=False)
+            sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+        except AetxError as error:
+            return _tell(error, as_json)
+        except (KeyboardInterrupt, typer.Abort):
+            sys.stderr.write("interrupted; finished steps are kept\n")
+            return INTERRUPTED
+        except BrokenPipeError:
+            sys.stderr.close()
+            return 0
+        except MemoryError as error:
+            fault = Problem(
+                "this machine", "memory", "no more memory", "free memory", "give --memory, or close programs"
+            )
+            return _tell(EnvironmentFault(fault), as_json) if not str(error) else _tell_bug(error, as_json)
+        except OSError as error:
+            return _tell(_of_machine(error), as_json) if error.errno in _MACHINE else _tell_bug(error, as_json)
+        except Exception as error:  # noqa: BLE001 - the last door: everything else is a bug and is told as one
+            return _tell_usage(error, as_json) or _tell_bug(error, as_json)
+
+
+def _tell_usage(error: Exception, as_json: bool) -> int:
+    """Tell of a wrong command line; return 0 where the error is something else."""
+    words = getattr(error, "format_message", None)
+    if words is None:
+        return 0
+    option = getattr(getattr(error, "param", None), "opts", None) or getattr(error, "option_name", None)
+    field = "/".join(option) if isinstance(option, list) else str(option or "arguments")
+    problem = Problem("command line", field, repr(" ".join(sys.argv[1:])), words(), "aetx --help lists what there is")
+    if as_json:
+        return _tell(RecipeError(problem), as_json)
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        sys.stderr.write(context.get_usage() + "\n")
+    sys.stderr.write(f"Error: {words()}\n")
+    return RecipeError.code
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(execute(sys.argv[1:]))
