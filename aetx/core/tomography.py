@@ -1,0 +1,224 @@
+"""A tilt series seen as the problem that a reconstruction solves: poses, grids, projector, images, and the way back."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from aetx.core.stage import Forecast, Sizes
+from aetx.errors import AetxWarning, EnvironmentFault, InputError, Problem
+from aetx.kernels.projection import F64, Grid, Projector, rotation
+from aetx.kernels.reconstruction import Reconstruction, film_grid
+from aetx.model import spacing, units
+
+FLATTEST = 0.05
+"""Least cosine between the beam and the normal of a film that fills the field of view."""
+NEGATIVE = 0.05
+"""Share of negative intensity above which the user is warned."""
+
+
+def rotations(series: xr.Dataset) -> F64:
+    """Return R of each tilt, shape (tilts, 3, 3)."""
+    return rotation(*(np.deg2rad(series[name].values.astype(float)) for name in ("phi", "theta", "psi")))
+
+
+def pixel_size(series: xr.Dataset) -> float:
+    """Return the edge of the square pixels of a series, angstrom.
+
+    Raises
+    ------
+    InputError
+        If the pixels are not square.
+    """
+    x, y = spacing(series, "x"), spacing(series, "y")
+    if abs(x - y) > 1e-3 * x:
+        found = f"{x:g} by {y:g} angstrom"
+        raise InputError(Problem("series", "pixel size", found, "square pixels", "resample the images"))
+    return x
+
+
+def origin(series: xr.Dataset) -> dict[str, float]:
+    """Return the specimen position of the rotation centre, angstrom by axis name; zero where the series has none."""
+    if "origin" not in series:
+        return dict.fromkeys("zyx", 0.0)
+    return {axis: float(series["origin"].sel(axis=axis)) for axis in "zyx"}
+
+
+def grid(dataset: xr.Dataset, axes: str, step: float, centre: dict[str, float] | None = None) -> Grid:
+    """Return the grid of a dataset along the axes, in steps from the rotation centre."""
+    shape = tuple(int(dataset.sizes[axis]) for axis in axes)
+    first = (float(dataset[axis].values[0]) - (centre[axis] if centre else 0.0) for axis in axes)
+    return Grid(shape, tuple(value / step for value in first))
+
+
+def density_units(series: xr.Dataset) -> str:
+    """Return the unit of a density whose sum times the step gives the images."""
+    return units.canonical(f"{series['image'].attrs['units']}/angstrom")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an iteration needs, tensors on the device; `crop` is the field of view within the box (z, y, x)."""
+
+    projector: Projector
+    images: torch.Tensor
+    support: torch.Tensor | None
+    trusted: torch.Tensor | None
+    step: float
+    crop: tuple[slice, slice, slice]
+
+
+def reconstruction_task(
+    series: xr.Dataset,
+    support: xr.Dataset | None,
+    *,
+    thickness: float | None,
+    extended: bool,
+    device: str,
+    memory: int | None,
+) -> Task:
+    """Return the problem that a reconstruction of the series solves.
+
+    Parameters
+    ----------
+    series
+        Tilt series; `mask` is honoured.
+    support
+        Volume on the grid of the result: its `support`, or where its density is above zero.
+    thickness
+        Extent along z, angstrom; None for the width of the images.
+    extended
+        Whether the specimen fills the field of view, so that the box must be longer than the images.
+    device
+        Where torch computes.
+    memory
+        Bytes allowed.
+    """
+    step = pixel_size(series)
+    turned = rotations(series)
+    image = grid(series, "yx", step)
+    depth = image.shape[1] if thickness is None else max(1, round(thickness / step))
+    box = _box(turned, image, depth, extended)
+    if memory is not None:
+        _require_memory(forecast_bytes(len(turned), box.shape, image.shape), memory)
+    values, mask = _measured(series)
+    projector = Projector(turned, box, image, device)
+    above, left = (round(image.start[i] - box.start[i + 1]) for i in (0, 1))
+    crop = (slice(0, depth), slice(above, above + image.shape[0]), slice(left, left + image.shape[1]))
+    task = Task(
+        projector=projector,
+        images=projector.images_in(values),
+        support=None,
+        trusted=None if mask is None else projector.images_in(mask),
+        step=step,
+        crop=crop,
+    )
+    if support is None:
+        return task
+    allowed = np.ones(box.shape, np.float32)
+    allowed[crop] = _support(support, coordinates(series, task))
+    return Task(**{**task.__dict__, "support": projector.volume_in(allowed)})
+
+
+def coordinates(series: xr.Dataset, task: Task) -> dict[str, F64]:
+    """Return the coordinates of the result, angstrom by axis."""
+    depth, place = task.crop[0].stop, origin(series)
+    z = (np.arange(depth) - depth // 2) * task.step
+    return {
+        "z": z + place["z"],
+        "y": series["y"].values.astype(float) + place["y"],
+        "x": series["x"].values.astype(float) + place["x"],
+    }
+
+
+def reconstructed(series: xr.Dataset, task: Task, found: Reconstruction) -> xr.Dataset:
+    """Return a reconstruction as a volume, with `r1` of each tilt and `r1_history` of each iteration beside it."""
+    density = task.projector.volume_out(found.volume)[task.crop]
+    density = np.ascontiguousarray(density) / np.float32(task.step)
+    length = {"units": "angstrom"}
+    return xr.Dataset(
+        {
+            "density": (("z", "y", "x"), density, {"units": density_units(series)}),
+            "r1": ("tilt", found.r1, {"units": "1", "long_name": "R1 of each image"}),
+            "r1_history": ("iteration", found.history, {"units": "1", "long_name": "mean R1 after each iteration"}),
+        },
+        {axis: (axis, values, length) for axis, values in coordinates(series, task).items()}
+        | {"iteration": ("iteration", np.arange(len(found.history)), {"units": "1"})}
+        | {name: series[name].variable for name in ("tilt", "phi", "theta", "psi")},
+    )
+
+
+def reconstruction_forecast(series: Sizes, iterations: int, extended: bool) -> Forecast:
+    """Return the forecast of a reconstruction whose poses and pixel size are not known yet."""
+    tilts, y, x = (series.get(name, 1) for name in ("tilt", "y", "x"))
+    box = (x, y, 4 * x if extended else x)
+    entries = tilts * x * x * 2 * (4 if extended else 1)
+    seconds = 1.0 + iterations * (entries * y * 4 * 6e-11 + tilts * x * y * 4e-8)
+    return Forecast({"z": x, "y": y, "x": x}, forecast_bytes(tilts, box, (y, x)), seconds)
+
+
+def forecast_bytes(tilts: int, box: tuple[int, ...], image: tuple[int, ...]) -> int:
+    """Return the bytes of the matrices (both ways, and while they are made), the volumes and the images."""
+    z, y, x = box
+    columns = min(z * x, 3 * z * image[1])
+    entries = tilts * columns * 4
+    return entries * 24 + z * y * x * 4 * 4 + tilts * image[0] * image[1] * 4 * 8
+
+
+def _require_memory(needed: int, memory: int) -> None:
+    if needed > memory:
+        fix = f"give --memory {-(-needed // 10**6)}MB, or cut the series into sub-areas"
+        raise EnvironmentFault(Problem("run", "memory", f"{memory} bytes", f"about {needed} bytes", fix))
+
+
+def _box(turned: F64, image: Grid, depth: int, extended: bool) -> Grid:
+    if not extended:
+        return Grid((depth, *image.shape), (-float(depth // 2), *image.start))
+    steepest = int(np.abs(turned[:, 2, 2]).argmin())
+    if abs(turned[steepest, 2, 2]) < FLATTEST:
+        angle = np.rad2deg(np.arccos(abs(turned[steepest, 2, 2])))
+        found = f"tilt {steepest}: {angle:.1f} degrees between the beam and z"
+        raise InputError(Problem("series", "theta", found, "less than 87 degrees", "leave that image out"))
+    return film_grid(turned, image, depth)
+
+
+def _measured(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return images and mask, and say what is odd about them."""
+    values = series["image"].transpose("tilt", "y", "x").values.astype(np.float32)
+    mask = None
+    if "mask" in series:
+        trusted = series["mask"].transpose("tilt", "y", "x").values.astype(bool)
+        values = np.where(trusted, values, np.float32(0))
+        mask = trusted.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
+    if bad.size:
+        found = f"values that are not finite in tilt {', '.join(map(str, bad[:5]))}"
+        raise InputError(Problem("series", "image", found, "finite values", "mask those pixels or leave the images out"))
+    sums = np.abs(values).sum(axis=(1, 2), dtype=float)
+    empty = np.flatnonzero(sums == 0)
+    if empty.size:
+        warnings.warn(f"{empty.size} images are zero everywhere: tilt {empty[:5].tolist()}", AetxWarning, stacklevel=4)
+    negative = -np.minimum(values, 0).sum(dtype=float)
+    if negative > NEGATIVE * sums.sum():
+        share = 100 * negative / sums.sum()
+        text = f"{share:.0f} % of the intensity is negative, and no density explains that: is too much background removed?"
+        warnings.warn(text, AetxWarning, stacklevel=4)
+    return values, mask
+
+
+def _support(support: xr.Dataset, wanted: dict[str, F64]) -> NDArray[np.float32]:
+    for axis, values in wanted.items():
+        have = support[axis].values.astype(float)
+        step = values[1] - values[0] if values.size > 1 else 1.0
+        if have.size != values.size or np.abs(have - values).max() > 1e-2 * step:
+            found = f"{have.size} values from {have[0]:g}"
+            fix = "make the support on the grid of the reconstruction"
+            raise InputError(Problem("support", axis, found, f"{values.size} values from {values[0]:g}", fix))
+    inside = support["support"] if "support" in support else support["density"] > 0
+    allowed: NDArray[np.float32] = inside.transpose("z", "y", "x").values.astype(np.float32)
+    return allowed

@@ -1,0 +1,237 @@
+"""Iterative reconstruction with a projector and its transpose, on torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aetx.kernels.projection import F64, Grid, Projector
+
+SMALL = 1e-6
+"""Rays and voxels with less weight than this fraction of the greatest are left alone by SIRT."""
+SPAN = 10
+"""Iterations over which the fall of R1 is judged."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A volume (z, x, y), the R1 of each tilt, and the mean R1 before each iteration and after the last."""
+
+    volume: torch.Tensor
+    r1: F64
+    history: F64
+
+
+def film_grid(rotations: F64, image: Grid, depth: int) -> Grid:
+    """Return the grid (z, y, x) that holds every ray through the images within a slab of `depth` voxels.
+
+    The four corners of each image are followed along the beam to both faces of the slab; the grid is their bounding box, and
+    holds the image grid. R[z, z] must not vanish.
+    """
+    low, high = -(depth // 2) - 0.5, depth - depth // 2 - 0.5
+    ends = [(start - 0.5, start + size - 0.5) for start, size in zip(image.start, image.shape, strict=True)]
+    v, u, face = (side.ravel() for side in np.meshgrid(*ends, (low, high), indexing="ij"))
+    starts, sizes = [-float(depth // 2)], [depth]
+    for axis, start, size in ((1, image.start[0], image.shape[0]), (0, image.start[1], image.shape[1])):
+        place = _where_rays_meet(rotations, u, v, face, axis)
+        before = max(0, int(np.ceil(start - 0.5 - place.min() - 1e-6)))
+        after = max(0, int(np.ceil(place.max() - (start + size - 0.5) - 1e-6)))
+        starts.append(start - before)
+        sizes.append(size + before + after)
+    return Grid(tuple(sizes), tuple(starts))
+
+
+def whole_rays(rotations: F64, image: Grid, volume: Grid) -> NDArray[np.bool_]:
+    """Tell which pixels, shape (tilts, y, x), have rays that enter and leave the volume by its faces in z."""
+    v, u = (start + np.arange(size) for start, size in zip(image.start, image.shape, strict=True))
+    u, v = (side.ravel() for side in np.meshgrid(u, v))
+    inside = np.ones((len(rotations), u.size), bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for face in (volume.start[0] - 0.5, volume.start[0] + volume.shape[0] - 0.5):
+            for axis in (0, 1):
+                place = _where_rays_meet(rotations, u, v, np.full(u.shape, face), axis)
+                low = volume.start[2 - axis] - 0.5
+                inside &= (place >= low) & (place <= low + volume.shape[2 - axis])
+    return inside.reshape(len(rotations), *image.shape)
+
+
+def _where_rays_meet(rotations: F64, u: F64, v: F64, face: F64, axis: int) -> F64:
+    """Return the x (axis 0) or y (1) where the rays through pixels (u, v) meet the plane z = face, shape (tilts, rays)."""
+    row, up = rotations[:, axis, :, None], rotations[:, 2, :, None]
+    beam = (face - up[:, 0] * u - up[:, 1] * v) / up[:, 2]
+    return row[:, 0] * u + row[:, 1] * v + row[:, 2] * beam
+
+
+def largest_eigenvalue(projector: Projector, support: torch.Tensor | None, iterations: int = 12) -> float:
+    """Return the largest eigenvalue of transpose(A) A, to about one percent, by power iteration.
+
+    All weights of the projector but the small lobes of its warp are positive, so that the iteration started at ones
+    converges fast.
+    """
+    volume = torch.ones(projector.volume_shape, dtype=torch.float32, device=projector.device)
+    value = 0.0
+    for _ in range(iterations):
+        if support is not None:
+            volume.mul_(support)
+        norm = float(torch.linalg.vector_norm(volume))
+        if norm == 0.0:
+            return 0.0
+        images = projector.project(volume.div_(norm))
+        value = float(torch.linalg.vector_norm(images)) ** 2
+        projector.transpose(images, volume)
+    return value
+
+
+def descend(
+    projector: Projector,
+    images: torch.Tensor,
+    *,
+    iterations: int,
+    tolerance: float,
+    step: float,
+    momentum: bool,
+    positive: bool,
+    support: torch.Tensor | None = None,
+    trusted: torch.Tensor | None = None,
+) -> Reconstruction:
+    """Minimise half the squared misfit by projected gradient descent, as RESIRE does, with Nesterov momentum.
+
+    Parameters
+    ----------
+    projector
+        The map from volume to images.
+    images
+        Shape (tilt, x, y).
+    iterations
+        Greatest number of steps.
+    tolerance
+        Stop when `SPAN` steps lowered the mean R1 by less than this fraction; 0 to take all steps.
+    step
+        Step as a fraction of 1/L, L the largest eigenvalue of transpose(A) A.
+    momentum
+        Extrapolate from the last two volumes; forgotten whenever the misfit grows.
+    positive
+        Keep the density from below zero.
+    support
+        Mask (z, x, y) of ones and zeros, or None.
+    trusted
+        Mask (tilt, x, y) of the pixels to fit, or None.
+    """
+    watch = _Watch(images, trusted, tolerance)
+    bound = largest_eigenvalue(projector, support)
+    pace = step / bound if bound > 0.0 else 0.0
+    volume = torch.zeros(projector.volume_shape, dtype=torch.float32, device=projector.device)
+    ahead, gradient = volume.clone(), torch.empty_like(volume)
+    shown = torch.zeros_like(images)
+    before, speed, extra, least = shown, 1.0, 0.0, float("inf")
+    for _ in range(iterations):
+        misfit = watch.see(shown)
+        if watch.settled:
+            break
+        if misfit > least:
+            speed, extra = 1.0, 0.0
+            ahead.copy_(volume)
+        least = misfit
+        residual = torch.lerp(before, shown, 1.0 + extra).sub_(images)
+        projector.transpose(residual if trusted is None else residual.mul_(trusted), gradient)
+        ahead.sub_(gradient, alpha=pace)
+        _constrain(ahead, positive, support)
+        volume, ahead = ahead, volume
+        before, shown = shown, projector.project(volume)
+        following = (1 + (1 + 4 * speed * speed) ** 0.5) / 2 if momentum else 1.0
+        extra, speed = (speed - 1) / following, following
+        ahead.mul_(-extra).add_(volume, alpha=1 + extra)
+    return watch.result(volume, shown)
+
+
+def sirt(
+    projector: Projector,
+    images: torch.Tensor,
+    *,
+    iterations: int,
+    tolerance: float,
+    step: float,
+    positive: bool,
+    support: torch.Tensor | None = None,
+    trusted: torch.Tensor | None = None,
+) -> Reconstruction:
+    """Return the simultaneous iterative reconstruction: volume += step C transpose(A) R (images - A volume).
+
+    R and C are one over the row and the column sums of A. The arguments are those of `descend`; `step` is below 2.
+    """
+    watch = _Watch(images, trusted, tolerance)
+    inside = torch.ones(projector.volume_shape, dtype=torch.float32, device=projector.device)
+    if support is not None:
+        inside.mul_(support)
+    seen = torch.ones_like(images) if trusted is None else trusted
+    row = _inverse(projector.project(inside)).mul_(seen)
+    column = _inverse(projector.transpose(seen))
+    volume, gradient, shown = torch.zeros_like(column), inside, torch.zeros_like(images)
+    for _ in range(iterations):
+        watch.see(shown)
+        if watch.settled:
+            break
+        projector.transpose((images - shown).mul_(row), gradient)
+        volume.addcmul_(gradient, column, value=step)
+        _constrain(volume, positive, support)
+        shown = projector.project(volume)
+    return watch.result(volume, shown)
+
+
+class _Watch:
+    """Keeps the mean R1 of each iteration, and tells when it has stopped falling."""
+
+    def __init__(self, images: torch.Tensor, trusted: torch.Tensor | None, tolerance: float) -> None:
+        self.images, self.trusted, self.tolerance = images, trusted, tolerance
+        self.history: list[float] = []
+
+    def see(self, shown: torch.Tensor) -> float:
+        """Note the R1 of the images of a volume, and return the sum of their squared differences."""
+        self.history.append(mean_of_seen(r1_by_tilt(shown, self.images, self.trusted)))
+        difference = (shown - self.images).square_()
+        if self.trusted is not None:
+            difference.mul_(self.trusted)
+        return float(difference.sum(dtype=torch.float64))
+
+    @property
+    def settled(self) -> bool:
+        past, late = self.history[:-SPAN], self.history[-SPAN:]
+        return len(past) >= SPAN and self.tolerance > 0 and min(late) > (1 - self.tolerance) * min(past)
+
+    def result(self, volume: torch.Tensor, shown: torch.Tensor) -> Reconstruction:
+        if not self.settled:
+            self.see(shown)
+        return Reconstruction(volume, r1_by_tilt(shown, self.images, self.trusted), np.array(self.history))
+
+
+def mean_of_seen(values: F64) -> float:
+    """Return the mean of the values that are defined, NaN where none is."""
+    seen = values[np.isfinite(values)]
+    return float(seen.mean()) if seen.size else float("nan")
+
+
+def r1_by_tilt(shown: torch.Tensor, images: torch.Tensor, trusted: torch.Tensor | None = None) -> F64:
+    """Return the sum of absolute differences over the sum of absolute images at each tilt, NaN where that is zero."""
+    difference, total = (shown - images).abs_(), images.abs()
+    if trusted is not None:
+        difference.mul_(trusted)
+        total.mul_(trusted)
+    above = difference.sum(dim=(1, 2), dtype=torch.float64)
+    below = total.sum(dim=(1, 2), dtype=torch.float64)
+    ratio: NDArray[np.float64] = torch.where(below > 0, above / below, torch.nan).cpu().numpy()
+    return ratio
+
+
+def _constrain(volume: torch.Tensor, positive: bool, support: torch.Tensor | None) -> None:
+    if positive:
+        volume.clamp_(min=0.0)
+    if support is not None:
+        volume.mul_(support)
+
+
+def _inverse(sums: torch.Tensor) -> torch.Tensor:
+    floor = SMALL * float(sums.max()) if sums.numel() else 0.0
+    return torch.where(sums > floor, 1.0 / sums, 0.0)
