@@ -1,0 +1,81 @@
+"""The look at every pixel before any stage starts, one image at a time."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import xarray as xr
+
+from aetx.errors import AetxWarning, InputError, Problem
+
+PIXELS = ("image", "pattern", "density")
+SATURATED = 0.01
+"""Fraction of pixels at the highest value above which an image is called saturated."""
+LISTED = 5
+
+
+def check_pixels(dataset: xr.Dataset, source: str = "dataset") -> None:
+    """Read every image of a dataset once; refuse what no stage can use, warn of what the user should know.
+
+    Refused: NaN and infinite pixels, with the index of the image and their number; constant images, blank ones
+    named as such; a volume of one value. Warned of: many pixels at the highest value, negative counts. One image is
+    held at a time.
+
+    Raises
+    ------
+    InputError
+        With every fault, up to 20 images.
+    """
+    names = [name for name in PIXELS if name in dataset]
+    for name in names:
+        _check_variable(dataset[name], name, source)
+    if "position" in dataset and dataset["position"].dims == ("atom", "axis"):
+        bad = np.flatnonzero(~np.isfinite(np.asarray(dataset["position"].values, float)).all(1))
+        if bad.size:
+            what = f"{bad.size} atoms without a finite position, the first at index {bad[0]}"
+            raise InputError(Problem(source, "position", what, "finite positions", "mend the table"))
+
+
+def _check_variable(values: xr.DataArray, name: str, source: str) -> None:
+    stack = name != "density"
+    lead = values.dims[:-2] if values.dims[-1] == "x" else values.dims[:1]
+    found: list[Problem] = []
+    saturated: list[tuple[str, float]] = []
+    negative = 0
+    low, high = np.inf, -np.inf
+    for index in np.ndindex(*(values.sizes[axis] for axis in lead)):
+        label = ", ".join(map(str, index))
+        one = np.asarray(values.isel(dict(zip(lead, index, strict=True))).values)
+        field = f"{name}[{label}]"
+        finite = np.isfinite(one) if one.dtype.kind == "f" else np.True_
+        if not finite.all():
+            count = int(one.size - np.count_nonzero(finite))
+            what = "NaN in every pixel" if count == one.size else f"{count} pixels of {one.size} are NaN or infinite"
+            found.append(Problem(source, field, what, "finite pixels", "mend or leave out this image"))
+        else:
+            least, most = float(one.min()), float(one.max())
+            low, high = min(low, least), max(high, most)
+            negative += int(np.count_nonzero(one < 0)) if least < 0 else 0
+            if stack and least == most:
+                what = "a blank image: every pixel is 0" if most == 0 else f"a constant image: every pixel is {most:g}"
+                fix = "leave this image and its angle out; the file holds it whole, so no part of it is missing"
+                found.append(Problem(source, field, what, "an image", fix))
+            elif stack and name == "image":
+                fraction = np.count_nonzero(one == most) / one.size
+                if fraction > SATURATED and most > 0:
+                    saturated.append((label, fraction))
+        if len(found) >= 20:
+            break
+    if not stack and low == high and not found:
+        found.append(Problem(source, name, f"{low:g} in every voxel", "a volume", "name the right file or variable"))
+    if found:
+        raise InputError(found, f"{source} has images that cannot be used")
+    if saturated:
+        listed = ", ".join(f"image {label}: {fraction:.1%}" for label, fraction in saturated[:LISTED])
+        more = f" and {len(saturated) - LISTED} more" if len(saturated) > LISTED else ""
+        text = f"{source}: pixels at the highest value, as if saturated: {listed}{more}"
+        warnings.warn(text, AetxWarning, stacklevel=3)
+    if negative and values.attrs.get("units") == "count":
+        text = f"{source}: {negative} negative counts in {name}, the least {low:g}; they are kept"
+        warnings.warn(text, AetxWarning, stacklevel=3)

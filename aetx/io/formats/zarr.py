@@ -1,0 +1,152 @@
+"""Zarr stores: those that aetx finished, and any version 3 store that xarray opens."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aetx.core import reader
+from aetx.core.params import NoParams
+from aetx.io.lazy import check_bomb, reading, wrong
+from aetx.model import KINDS
+
+MANIFEST = "aetx-manifest.json"
+CODECS = {
+    "bytes",
+    "transpose",
+    "blosc",
+    "zstd",
+    "gzip",
+    "crc32c",
+    "sharding_indexed",
+    "vlen-utf8",
+    "numcodecs.shuffle",
+    "numcodecs.zlib",
+}
+"""Codecs that are read; none of them can run code."""
+FIX = "the store is damaged; copy it again, or run again what wrote it"
+
+
+@reader("zarr", patterns=("*.zarr",), gives=tuple(KINDS.values()))
+def zarr(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
+    """Open a Zarr version 3 store lazily.
+
+    A store of aetx must be finished: its manifest lists every file and its size. In a store of another program every
+    chunk must be there, because a missing chunk would read as zeros or NaN. Links, object types and codecs that
+    could run code are refused.
+    """
+    if not path.is_dir():
+        raise wrong(path, "path", "no folder", "a Zarr store, which is a folder", "mend the path")
+    files = _files(path)
+    if ".zgroup" in files or ".zarray" in files or ".zmetadata" in files:
+        raise wrong(path, "zarr_format", "2", "3", "convert the store to version 3; version 2 can hold code")
+    root = _metadata(path, "zarr.json", files)
+    if root.get("node_type") != "group":
+        raise wrong(path, "node_type", repr(root.get("node_type")), "'group'", "name the group that holds the arrays")
+    attributes = root.get("attributes") or {}
+    if "aetx_schema" in attributes:
+        _check_manifest(path, files)
+    nested = ((root.get("consolidated_metadata") or {}).get("metadata") or {}) if isinstance(root, dict) else {}
+    folders = {name.split("/")[0] for name in files if "/" in name} | set(nested)
+    for name in sorted(folders):
+        meta = _metadata(path, f"{name}/zarr.json", files)
+        if meta.get("node_type") == "array":
+            _check_array(path, name, meta, files)
+    with reading(path, "metadata", "a Zarr store that xarray reads"):
+        found = xr.open_dataset(
+            path, engine="zarr", chunks=None, consolidated=False, cache=False, mask_and_scale=False, decode_times=False
+        )
+        words = {name: one for name, one in found.variables.items() if one.dtype.kind in "TO"}
+        for name, one in words.items():
+            plain = (one.dims, np.asarray(one.values).astype(str), one.attrs)
+            found = found.assign_coords({name: plain}) if name in found.coords else found.assign({name: plain})
+    return found.drop_encoding()
+
+
+def _files(path: Path) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for folder, names, inside in os.walk(path):
+        for name in [*names, *inside]:
+            one = Path(folder, name)
+            if one.is_symlink():
+                place = str(one.relative_to(path))
+                raise wrong(path, place, "a symbolic link", "a file of the store", "copy what it points to into place")
+        for name in inside:
+            one = Path(folder, name)
+            found[one.relative_to(path).as_posix()] = one.stat().st_size
+    return found
+
+
+def _metadata(path: Path, name: str, files: dict[str, int]) -> dict[str, Any]:
+    if name not in files:
+        raise wrong(path, name, "nothing", "the metadata of an array or group", FIX)
+    with reading(path, name, "JSON metadata"):
+        found = json.loads((path / name).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("no JSON object")
+    return found
+
+
+def _check_manifest(path: Path, files: dict[str, int]) -> None:
+    if MANIFEST not in files:
+        raise wrong(path, MANIFEST, "no manifest", "a finished aetx store", f"not a finished aetx store; {FIX}")
+    with reading(path, MANIFEST, "a whole manifest"):
+        listed = {str(name): int(one["bytes"]) for name, one in _metadata(path, MANIFEST, files)["files"].items()}
+    for name, size in listed.items():
+        if files.get(name) != size:
+            found = "nothing" if name not in files else f"{files[name]} bytes"
+            raise wrong(path, name, found, f"{size} bytes, as the manifest says", FIX)
+
+
+def _check_array(path: Path, name: str, meta: dict[str, Any], files: dict[str, int]) -> None:
+    with reading(path, f"{name}/zarr.json", "the metadata of an array"):
+        shape = [int(one) for one in meta["shape"]]
+        chunk = [int(one) for one in meta["chunk_grid"]["configuration"]["chunk_shape"]]
+        encoding = meta["chunk_key_encoding"]["name"]
+        kind = meta["data_type"]
+        codecs = [one if isinstance(one, str) else str(one["name"]) for one in _all_codecs(meta["codecs"])]
+        for one in codecs:
+            if one not in CODECS:
+                raise wrong(path, f"{name} codec", repr(one), f"one of {sorted(CODECS)}", "write it with one of these")
+        text = not isinstance(kind, str) or kind in ("string", "bytes") or kind.startswith(("complex", "r"))
+        if text and kind != "string" and not (isinstance(kind, dict) and kind.get("name") == "fixed_length_utf32"):
+            raise wrong(path, f"{name} data_type", repr(kind), "numbers or text", "write plain numbers")
+        if min([*shape, *chunk], default=1) < 1 or len(chunk) != len(shape):
+            raise wrong(path, f"{name} shape", f"{shape} in chunks {chunk}", "sizes of at least 1", FIX)
+        counts = [-(-size // step) for size, step in zip(shape, chunk, strict=True)]
+    have = {file: size for file, size in files.items() if file.startswith(f"{name}/") and not file.endswith(".json")}
+    wanted = math.prod(counts)
+    empty = next((file for file, size in have.items() if size == 0), None)
+    if empty:
+        raise wrong(path, empty, "0 bytes", "a chunk", FIX)
+    if len(have) < wanted:
+        missing = _missing(name, counts, encoding, have)
+        found = f"{len(have)} of {wanted} chunks, {missing} is missing"
+        raise wrong(path, name, found, "all chunks: a missing one would read as a fill value", FIX)
+    if isinstance(kind, str) and kind not in ("string", "bytes"):
+        claimed = math.prod(chunk) * (1 if kind == "bool" else np.dtype(kind).itemsize)
+        check_bomb(path, name, claimed, max(have.values(), default=1))
+
+
+def _all_codecs(codecs: list[Any]) -> list[Any]:
+    found = []
+    for one in codecs:
+        found.append(one)
+        inner = one.get("configuration") or {} if isinstance(one, dict) else {}
+        found += _all_codecs(inner.get("codecs", [])) + _all_codecs(inner.get("index_codecs", []))
+    return found
+
+
+def _missing(name: str, counts: list[int], encoding: str, have: dict[str, int]) -> str:
+    for at in np.ndindex(*counts):
+        parts = [str(one) for one in at]
+        place = "/".join(["c", *parts]) if encoding == "default" else ".".join(parts) or "0"
+        if f"{name}/{place}" not in have:
+            return f"{name}/{place}"
+    return "one"
