@@ -12,7 +12,7 @@ from aetx.recipe.findings import Findings
 from aetx.recipe.text import Node
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|.*::", re.DOTALL)
-_SAFE = re.compile(r"[^A-Za-z0-9._=,+-]+")
+_UNSAFE = re.compile(r"[^\w.=,+-]+")
 MOST = 100_000
 """Members that one pattern may have."""
 
@@ -88,8 +88,6 @@ class Files:
                 else "copy the data here first"
             )
             self.findings.say(node.place, where, node.found, "a local path: network inputs are off", fix)
-        elif "\0" in text or "\n" in text:
-            self.findings.say(node.place, where, node.found, "a path without line breaks", "mend the path")
         else:
             return text
         return None
@@ -163,11 +161,12 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
 
 def is_safe(label: str) -> bool:
     """Tell whether a text can stand in the name of a file on every system."""
-    return bool(label) and _SAFE.search(label) is None and not label.startswith((".", "-")) and len(label) <= 100
+    short = len(label) <= 100 and len(label.encode("utf-8", "replace")) <= 200
+    return bool(label) and _UNSAFE.search(label) is None and not label.startswith((".", "-")) and short
 
 
 def _safe(text: str) -> str:
-    return _SAFE.sub("_", text).lstrip(".-")[:100] or "file"
+    return _UNSAFE.sub("_", text).lstrip(".-").encode("utf-8", "replace")[:100].decode("utf-8", "ignore") or "file"
 
 
 def stems(members: Iterable[Member]) -> tuple[Member, ...]:

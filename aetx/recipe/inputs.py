@@ -37,17 +37,10 @@ class Inputs:
     files: Files
     findings: Findings
 
-    def members(self, name: str, node: Node) -> tuple[Member, ...]:
+    def members(self, name: str, path: Node) -> tuple[Member, ...]:
         """Return the files that ``for_each`` runs over, each named by its stem."""
-        path = self._entries(name, node).get("path")
-        if path is None:
-            return ()
-        where = f"inputs.{name}.path"
-        found = self.files.members(path, where)
-        if found is None:
-            one = self.files.locate(path, where)
-            found = (Member("", one),) if one else ()
-        return stems(found)
+        found = self._matching(path, f"inputs.{name}.path")
+        return stems(Member(member.label or str(number), member.path) for number, member in enumerate(found))
 
     def read(self, name: str, node: Node, only: Member | None) -> tuple[Source, list[Input]]:
         """Return what an input is for later steps, and its datasets: one, or one for each member of a list.
@@ -107,26 +100,23 @@ class Inputs:
             return {"": ()}
         if only is not None:
             return {"": (only.path,)}
+        files = self._matching(path, where)
+        if join is not None or not files:
+            return {"": tuple(member.path for member in files)}
         if isinstance(path.value, tuple):
-            return self._listed(path.value, where, join is not None)
-        members = self.files.members(path, where)
-        if members is None:
-            one = self.files.locate(path, where)
-            return {"": (one,) if one else ()}
-        if join is not None:
-            return {"": tuple(member.path for member in members)}
-        return {member.label: (member.path,) for member in members} or {"": ()}
+            named = stems(Member(member.label or str(number), member.path) for number, member in enumerate(files))
+            return {member.label: (member.path,) for member in named}
+        return {member.label: (member.path,) for member in files}
 
-    def _listed(self, items: tuple[Node, ...], where: str, joined: bool) -> dict[str, tuple[Path, ...]]:
-        found = []
-        for number, item in enumerate(items):
-            several = self.files.members(item, f"{where}[{number}]")
-            one = self.files.locate(item, f"{where}[{number}]") if several is None else None
-            found += list(several or ()) + ([Member("", one)] if one else [])
-        if joined:
-            return {"": tuple(member.path for member in found)}
-        named = stems(found)
-        return {member.label or str(i): (member.path,) for i, member in enumerate(named)} or {"": ()}
+    def _matching(self, path: Node, where: str) -> list[Member]:
+        """Return the files of a path, a pattern, or a list of these; a plain path has no label."""
+        if isinstance(path.value, tuple):
+            return [one for i, item in enumerate(path.value) for one in self._matching(item, f"{where}[{i}]")]
+        several = self.files.members(path, where)
+        if several is not None:
+            return list(several)
+        one = self.files.locate(path, where)
+        return [Member("", one)] if one else []
 
     def _reader(self, entries: Mapping[str, Node], where: str) -> str | None:
         node = entries.get("reader")

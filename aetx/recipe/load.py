@@ -235,11 +235,10 @@ class _Recipe:
     def _members(self, each: str, inputs: Entries, scope: Scope) -> list[Member | None]:
         reader = Inputs(self.registry, self.files, self.findings)
         node = inputs[each]
-        path = node.value.get("path") if isinstance(node.value, Mapping) else node
-        if path is None:
+        block = node.value if isinstance(node.value, Mapping) else {"path": node}
+        if "path" not in block:
             return [None]
-        filled = scope.fill(path, f"inputs.{each}.path")
-        found = reader.members(each, replace(node, value={"path": filled}))
+        found = reader.members(each, scope.fill(block["path"], f"inputs.{each}.path"))
         return [*found] or [None]
 
     def _job(self, name: str, each: str | None, member: Member | None, scope: Scope) -> Job:

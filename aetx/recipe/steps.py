@@ -220,7 +220,7 @@ class Steps:
                 if names:
                     found[key] = names
         for key, take in stage.takes.items():
-            if take.form != "optional" and key not in given:
+            if take.form != "optional" and key not in given and set(given) <= set(stage.takes):
                 at = item or node
                 fix = f"write from: {{{', '.join(f'{one}: ...' for one in stage.takes)}}}"
                 wanted = f"{key!r}, {_a(take.kind.name)}, for {stage.name}"

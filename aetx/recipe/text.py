@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -248,7 +249,7 @@ def resolve(text: str) -> Scalar:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
         return int(text)
-    if _REAL.fullmatch(text):
+    if _REAL.fullmatch(text) and math.isfinite(float(text)):
         return float(text)
     return text
 
