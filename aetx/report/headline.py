@@ -1,0 +1,42 @@
+"""The few numbers by which a run is told from the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from aetx.core.record import RunRecord
+from aetx.model import kind_of
+
+
+def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, float]:
+    """Return what is known of ``atoms`` (how many), ``r1`` (mean), ``rmsd`` and ``sigma`` (angstrom).
+
+    The atoms are those of the step named ``atoms``, else of the last step that gives atoms; R1 and the RMSD are
+    those of the last score, R1 else of the last volume; sigma is the median over atoms and axes of the standard error.
+    """
+    order = [step.name for step in record.steps if step.name in results]
+    kinds = {name: kind_of(results[name]).name for name in order}
+    found: dict[str, float] = {}
+    tables = [name for name in order if kinds[name] in ("atoms", "lattice")]
+    if tables:
+        atoms = results["atoms" if "atoms" in tables else tables[-1]]
+        found["atoms"] = float(atoms.sizes["atom"])
+        if "sigma" in atoms and np.isfinite(atoms["sigma"].values).any():
+            found["sigma"] = float(np.nanmedian(atoms["sigma"].values))
+    for name in sorted(order, key=lambda one: kinds[one] == "score"):
+        for key in ("r1", "rmsd"):
+            value = _mean(results[name], key) if kinds[name] in ("score", "volume") else None
+            if value is not None:
+                found[key] = value
+    return found
+
+
+def _mean(dataset: xr.Dataset, key: str) -> float | None:
+    for name in (f"mean_{key}", key):
+        if name in dataset.data_vars and dataset[name].dtype.kind == "f" and dataset[name].size:
+            values = dataset[name].values
+            return float(np.nanmean(values)) if np.isfinite(values).any() else None
+    return None

@@ -1,0 +1,162 @@
+"""The page of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import xarray as xr
+
+from aetx.core.params import unit_of
+from aetx.core.record import InputRecord, RunRecord, StepRecord
+from aetx.core.registry import Registry
+from aetx.core.stage import Stage
+from aetx.draw import style
+from aetx.errors import AetxError
+from aetx.report.headline import headline
+from aetx.report.page import link, render, seconds, size, write
+from aetx.report.shown import Shown, shown
+
+UNFINISHED = {
+    "failed": "This run failed. What is below was finished before it did; the same command goes on from there.",
+    "stopped": "This run was stopped. What is below was finished before; the same command goes on from there.",
+    "running": "This run had not finished when this page was written.",
+}
+
+
+@dataclass(frozen=True)
+class InputSection:
+    """One input in the page."""
+
+    record: InputRecord
+    shown: Shown
+
+
+@dataclass(frozen=True)
+class StepSection:
+    """One step in the page."""
+
+    record: StepRecord
+    sources: str
+    summary: str
+    params: list[tuple[str, str, bool, str]]
+    cost: str
+    shown: Shown
+
+
+def write_report(
+    record: RunRecord, results: Mapping[str, xr.Dataset], folder: Path, registry: Registry | None = None
+) -> Path:
+    """Write ``report.html`` and ``figures/*.png`` into a run's folder and return the path of the page.
+
+    The page is one file that fetches nothing. Only slices and blocks of the results are read. Where `record.numbers` is
+    empty, it is filled with the `headline` of the results.
+
+    Parameters
+    ----------
+    record
+        What the run did.
+    results
+        Datasets by the name of their step or input, lazily opened. Where the recipe has a ``report:`` list, the others
+        are not drawn.
+    folder
+        The folder of the run.
+    registry
+        Where the stages are found whose parameters are explained; without it, those of aetx.
+    """
+    known = registry or Registry()
+    record.numbers = record.numbers or headline(record, results)
+    drawn = {
+        name: shown(name, dataset, folder)
+        for name, dataset in results.items()
+        if not record.report or name in record.report or name.partition("/")[0] in record.report
+    }
+    values: dict[str, object] = {
+        "record": record,
+        "when": _when(record),
+        "unfinished": UNFINISHED.get(record.status, ""),
+        "numbers": _numbers(record, record.numbers),
+        "warnings": [(step.name, text) for step in record.steps for text in step.warnings],
+        "inputs": [InputSection(one, drawn.get(one.name, Shown())) for one in record.inputs],
+        "steps": [_section(step, drawn.get(step.name, Shown()), known) for step in record.steps],
+        "exports": [_export(name, folder) for name in record.exports],
+    }
+    return write(folder / "report.html", render("report.html", values).encode())
+
+
+def _section(step: StepRecord, drawn: Shown, registry: Registry) -> StepSection:
+    found = _stage(step.stage, registry)
+    sources = ", ".join(name for names in step.sources.values() for name in names)
+    return StepSection(step, sources, found.summary if found else "", _params(step, found), _cost(step), drawn)
+
+
+def _stage(name: str, registry: Registry) -> Stage | None:
+    try:
+        return registry.stage(name)
+    except AetxError:  # a stage of a package that is not here any more
+        return None
+
+
+def _params(step: StepRecord, found: Stage | None) -> list[tuple[str, str, bool, str]]:
+    rows = []
+    for name, value in step.params.items():
+        known = found.params.model_fields.get(name) if found else None
+        unit = style.spell(unit_of(known) or "1") if known else ""
+        default = known is not None and value == known.get_default(call_default_factory=True)
+        text = "none" if value is None else str(value)
+        if isinstance(value, float):
+            text = f"{value:.8g}"
+        rows.append((name, f"{text} {unit}".strip(), default, (known.description or "") if known else ""))
+    return rows
+
+
+def _cost(step: StepRecord) -> str:
+    if step.state in ("waiting", "fused"):
+        return "Not stored: part of the steps that take it." if step.state == "fused" else "Not begun."
+    parts = []
+    if step.seconds:
+        processor = f" ({seconds(step.cpu_seconds)} of processor time)" if step.cpu_seconds else ""
+        parts.append(f"Took {seconds(step.seconds)}{processor}")
+    if step.peak_bytes:
+        parts.append(f"peak memory {size(step.peak_bytes)}")
+    if step.forecast_bytes:
+        parts.append(f"forecast {size(step.forecast_bytes)}")
+    return ("; ".join(parts) + ".") if parts else ""
+
+
+def _when(record: RunRecord) -> str:
+    try:
+        start = datetime.fromisoformat(record.started)
+        text = f"started {start:%Y-%m-%d %H:%M:%S} {start.tzname() or ''}".rstrip()
+        if record.finished:
+            text += f", took {seconds((datetime.fromisoformat(record.finished) - start).total_seconds())}"
+    except (ValueError, TypeError):
+        return f"started {record.started}"
+    return text
+
+
+def _numbers(record: RunRecord, found: Mapping[str, float]) -> list[tuple[str, str]]:
+    tiles = []
+    if "atoms" in found:
+        tiles.append((f"{found['atoms']:.0f}", "atoms"))
+    if "r1" in found:
+        tiles.append((f"{found['r1']:.4f}", "mean R1"))
+    if "rmsd" in found:
+        tiles.append((f"{100 * found['rmsd']:.1f} pm", "RMSD from the truth"))
+    if "sigma" in found:
+        tiles.append((f"{100 * found['sigma']:.1f} pm", "median standard error"))
+    spent = sum(step.seconds for step in record.steps)
+    if spent:
+        tiles.append((seconds(spent), "in the steps"))
+    peak = max((step.peak_bytes for step in record.steps), default=0)
+    if peak:
+        tiles.append((size(peak), "peak memory"))
+    return tiles
+
+
+def _export(name: str, folder: Path) -> tuple[str, str, str]:
+    place = name if (folder / name).is_file() or name.startswith("exports/") else f"exports/{name}"
+    path = folder / place
+    return place.removeprefix("exports/"), link(place), size(path.stat().st_size) if path.is_file() else "not there"
