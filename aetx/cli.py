@@ -214,21 +214,18 @@ def show(
     )
 
 
-@app.command(short_help="Hash finished results again.")
+@app.command(short_help="Read finished results again and compare.")
 def verify(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="a result, or the output folder of a run")],
     as_json: Json = False,
 ) -> None:
-    """Hash every file of finished results again, and name everything that is missing or changed."""
-    from aetx.store import verify as check_store
+    """Read every byte of finished results and their inputs again; name everything that is missing or changed."""
+    from aetx.run import verify_output
 
-    stores = [path] if (path / "zarr.json").exists() or not path.is_dir() else sorted(path.rglob("results/*.zarr"))
-    if not stores:
-        raise InputError(Problem(str(path), "results", "none", "finished results", "name a store or an output folder"))
-    for one in stores:
-        check_store(one)
-    words = f"{len(stores)} results in {path} are as they were written"
-    _show(as_json, lambda: {"verify": {"path": str(path), "stores": [str(one) for one in stores]}}, lambda: [words])
+    problems = verify_output(path)
+    if problems:
+        raise InputError(problems, f"{path} is not as it was written")
+    _show(as_json, lambda: {"verify": {"path": str(path), "sound": True}}, lambda: [f"{path} is as it was written"])
 
 
 def _load(
@@ -390,6 +387,17 @@ def _tell_bug(error: BaseException, as_json: bool) -> int:
     return BUG
 
 
+def _tell_stop(error: BaseException, as_json: bool) -> int:
+    """Tell that a signal ended the run, which typer hands on as `Abort`; the exit code names the signal."""
+    signal = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else error
+    code = int(getattr(signal, "code", INTERRUPTED))
+    words = f"{signal or 'interrupted'}; finished steps are kept, run the same command to go on"
+    sys.stderr.write(words + "\n")
+    if as_json:
+        _print(json.dumps({"error": {"code": code, "heading": words, "problems": []}}, indent=1))
+    return code
+
+
 def _of_machine(error: OSError) -> EnvironmentFault:
     name = str(error.filename or "unknown path")
     reason = error.strerror or type(error).__name__
@@ -410,9 +418,8 @@ def execute(arguments: Sequence[str]) -> int:
             return code if isinstance(code, int) else 0
         except AetxError as error:
             return _tell(error, as_json)
-        except (KeyboardInterrupt, typer.Abort):
-            sys.stderr.write("interrupted; finished steps are kept\n")
-            return INTERRUPTED
+        except (KeyboardInterrupt, typer.Abort) as error:
+            return _tell_stop(error, as_json)
         except BrokenPipeError:
             sys.stderr.close()
             return 0
@@ -446,4 +453,7 @@ def _tell_usage(error: Exception, as_json: bool) -> int:
 
 def main() -> None:
     """Run the command line and exit."""
+    from aetx.run import limit_threads
+
+    limit_threads()  # before anything imports numpy
     sys.exit(execute(sys.argv[1:]))

@@ -1,21 +1,28 @@
 """Paths, patterns and the output folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aetx.errors import Problem
+from aetx.recipe import Plan
 from aetx.recipe.files import expand, is_safe, natural
+
+Read = Callable[..., Plan]
+Mistake = Callable[..., Problem]
+Mistakes = Callable[..., list[Problem]]
 
 PEAKS = "inputs: {v: {path: '%s', kind: volume}}\nsteps: [{name: a, stage: toy.peaks, from: v}]\n"
 
 
-def names(read, text):
+def names(read: Read, text: str) -> list[str]:
     return [step.name for step in read(text).jobs[0].steps]
 
 
-def touch(folder, *files):
+def touch(folder: Path, *files: str) -> None:
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).touch()
@@ -33,16 +40,16 @@ def touch(folder, *files):
         ("a", ["a"]),
     ],
 )
-def test_braces_stand_for_each_choice(pattern, wanted):
+def test_braces_stand_for_each_choice(pattern: str, wanted: list[str]) -> None:
     assert [path for _, path in expand(pattern)] == wanted
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, unique=True))
-def test_numbers_in_names_sort_as_numbers(numbers):
+def test_numbers_in_names_sort_as_numbers(numbers: list[int]) -> None:
     assert sorted((f"pt_{n}.mrc" for n in numbers), key=natural) == [f"pt_{n}.mrc" for n in sorted(numbers)]
 
 
-def test_a_pattern_makes_a_list_named_by_what_differs(read, tmp_path):
+def test_a_pattern_makes_a_list_named_by_what_differs(read: Read, tmp_path: Path) -> None:
     touch(tmp_path, "t_20.mrc", "t_9.mrc", "t_100.mrc")
     assert names(read, PEAKS % "t_*.mrc") == ["a/9", "a/20", "a/100"]
     assert names(read, PEAKS % "t_{20,9}.mrc") == ["a/20", "a/9"]
@@ -52,7 +59,7 @@ def test_a_pattern_makes_a_list_named_by_what_differs(read, tmp_path):
     assert names(read, PEAKS.replace("'%s'", "[t_9.mrc, t_20.mrc]")) == ["a/t_9", "a/t_20"]
 
 
-def test_a_name_with_braces_or_odd_letters_that_exists_is_one_file(read, tmp_path):
+def test_a_name_with_braces_or_odd_letters_that_exists_is_one_file(read: Read, tmp_path: Path) -> None:
     for name in ("x{1,2}.mrc", "s [1] µ 漢.mrc"):
         touch(tmp_path, name)
         assert names(read, PEAKS % name) == ["a"]
@@ -60,17 +67,17 @@ def test_a_name_with_braces_or_odd_letters_that_exists_is_one_file(read, tmp_pat
     assert names(read, PEAKS % "s[1]/t_*.mrc") == ["a/1", "a/2"]
 
 
-def test_labels_that_cannot_be_file_names_give_way_to_stems(read, tmp_path):
+def test_labels_that_cannot_be_file_names_give_way_to_stems(read: Read, tmp_path: Path) -> None:
     touch(tmp_path, "t_ä b.mrc", "t_c.mrc")
     assert names(read, PEAKS % "t_*.mrc") == ["a/t_c", "a/t_ä_b"]
 
 
-def test_files_of_one_name_in_several_folders_are_numbered(read, tmp_path):
+def test_files_of_one_name_in_several_folders_are_numbered(read: Read, tmp_path: Path) -> None:
     touch(tmp_path, "A/x.mrc", "B/x.mrc")
     assert names(read, PEAKS.replace("'%s'", "[A/x.mrc, B/x.mrc]")) == ["a/0", "a/1"]
 
 
-def test_files_that_cannot_be_told_apart_are_refused(mistake, tmp_path):
+def test_files_that_cannot_be_told_apart_are_refused(mistake: Mistake, tmp_path: Path) -> None:
     touch(tmp_path, "t_a b.mrc", "t_a;b.mrc")
     assert mistake(PEAKS % "t_*.mrc").found == "two files called 't_a_b'"
 
@@ -89,14 +96,16 @@ def test_files_that_cannot_be_told_apart_are_refused(mistake, tmp_path):
         ("~/x.mrc", "a file that exists", "'~' is not expanded"),
     ],
 )
-def test_a_path_that_cannot_be_read_is_refused(mistakes, path, wanted, fix):
+def test_a_path_that_cannot_be_read_is_refused(mistakes: Mistakes, path: str, wanted: str, fix: str) -> None:
     found = mistakes(PEAKS % path)
     assert wanted in found[0].wanted
     assert fix in found[0].fix
     assert all((one.line, one.column) == (2, 20) for one in found)
 
 
-def test_paths_start_at_the_recipe_and_typed_ones_at_the_current_folder(read, mistake, tmp_path, monkeypatch):
+def test_paths_start_at_the_recipe_and_typed_ones_at_the_current_folder(
+    read: Read, mistake: Mistake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(tmp_path, "here/x.mrc", "y.mrc")
     text = "vars: {folder: '.'}\n" + PEAKS % "${vars.folder}/y.mrc"
     assert read(text).jobs[0].inputs[0].paths[0].resolve() == tmp_path / "y.mrc"
@@ -108,7 +117,9 @@ def test_paths_start_at_the_recipe_and_typed_ones_at_the_current_folder(read, mi
     assert made.jobs[0].inputs[0].paths[0].resolve() == tmp_path / "y.mrc"
 
 
-def test_a_path_right_from_the_current_folder_only_says_so(tmp_path, monkeypatch, read):
+def test_a_path_right_from_the_current_folder_only_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Read
+) -> None:
     from aetx.errors import RecipeError
     from aetx.recipe import load
 
@@ -120,21 +131,21 @@ def test_a_path_right_from_the_current_folder_only_says_so(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("label", ["", "..", ".a", "-a", "a/b", "a b", "a;b", "漢" * 70, "x" * 101, "a\n"])
-def test_unsafe_labels_are_known(label):
+def test_unsafe_labels_are_known(label: str) -> None:
     assert not is_safe(label)
 
 
 @pytest.mark.parametrize(
     "output", ["../../etc/aetx", "/etc/aetx", "a/../../b", "~root/x", "http://x/y", "a" * 300, ".", ""]
 )
-def test_an_output_in_the_recipe_cannot_leave_the_run_folder(mistake, tmp_path, output):
+def test_an_output_in_the_recipe_cannot_leave_the_run_folder(mistake: Mistake, tmp_path: Path, output: str) -> None:
     before = sorted(tmp_path.rglob("*"))
     found = mistake(f"run: {{output: '{output}'}}\nsteps: [{{name: a, stage: toy.seed}}]\n")
     assert found.field == "run.output"
     assert [path.name for path in sorted(tmp_path.rglob("*")) if path not in before] == ["r.yaml"]
 
 
-def test_dollars_in_an_output_are_letters(read, mistake, tmp_path):
+def test_dollars_in_an_output_are_letters(read: Read, mistake: Mistake, tmp_path: Path) -> None:
     text = "run: {output: '%s'}\nsteps: [{name: a, stage: toy.seed}]\n"
     assert read(text % "$(touch CANARY)").settings.output == tmp_path / "$(touch CANARY)"
     assert mistake(text % "${HOME}/x").found == "'${HOME}'"
@@ -144,7 +155,7 @@ def test_dollars_in_an_output_are_letters(read, mistake, tmp_path):
 @pytest.mark.parametrize(
     ("output", "clash"), [("d", "a parent of"), ("d/x.zarr", "the same as"), ("d/x.zarr/y", "inside")]
 )
-def test_an_output_that_touches_an_input_is_refused(mistake, tmp_path, output, clash):
+def test_an_output_that_touches_an_input_is_refused(mistake: Mistake, tmp_path: Path, output: str, clash: str) -> None:
     touch(tmp_path, "d/x.zarr/zarr.json")
     found = mistake(PEAKS % "d/x.zarr", output=output)
     assert clash in found.found
@@ -153,7 +164,7 @@ def test_an_output_that_touches_an_input_is_refused(mistake, tmp_path, output, c
     assert (found.field, found.line) == ("run.output", 4)
 
 
-def test_an_output_that_holds_a_side_file_is_refused(mistake, tmp_path):
+def test_an_output_that_holds_a_side_file_is_refused(mistake: Mistake, tmp_path: Path) -> None:
     touch(tmp_path, "s.mrc", "o/a.tlt")
     found = mistake(
         "inputs: {s: {path: s.mrc, angles: {path: o/a.tlt}}}\nsteps: [{name: v, stage: toy.solve, from: s}]\n",

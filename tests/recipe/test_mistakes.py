@@ -1,8 +1,14 @@
 """Nine mistakes in one recipe: nine messages, each at its place, word for word."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from aetx.errors import RecipeError
+from aetx.recipe import Plan
+
+Read = Callable[..., Plan]
 
 NINE = """\
 title: nine mistakes
@@ -43,7 +49,7 @@ r.yaml:18:43: steps[4].from: found 'filtred', wanted the name of an input or an 
 """
 
 
-def test_nine_mistakes_give_nine_messages_at_their_places(read, tmp_path):
+def test_nine_mistakes_give_nine_messages_at_their_places(read: Read, tmp_path: Path) -> None:
     (tmp_path / "pt.mrc").touch()
     (tmp_path / "pt.rawtlt").touch()
     with pytest.raises(RecipeError) as caught:

@@ -1,8 +1,15 @@
 """Variables, --set and their places."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from aetx.errors import AetxWarning
+from aetx.errors import AetxWarning, Problem
+
+Read = Callable[..., Any]
+Mistake = Callable[..., Problem]
 
 SEED = "steps:\n  - {name: a, stage: toy.seed, params: {seed: %s}}\n"
 LABEL = """\
@@ -14,24 +21,26 @@ steps:
 
 
 @pytest.fixture
-def label(read, tmp_path):
+def label(read: Read, tmp_path: Path) -> Callable[[str, str], str]:
     (tmp_path / "s.mrc").touch()
     (tmp_path / "a.tlt").touch()
     return lambda variables, text: read(LABEL % (variables, text)).jobs[0].steps[0].params.label
 
 
-def test_a_whole_scalar_keeps_its_type_and_inside_text_it_is_inserted(read, label):
+def test_a_whole_scalar_keeps_its_type_and_inside_text_it_is_inserted(
+    read: Read, label: Callable[[str, str], str]
+) -> None:
     assert read("vars: {n: 3}\n" + SEED % "'${vars.n}'").jobs[0].steps[0].params.seed == 3
     assert label("{n: 3, w: fcc}", "x${vars.n}-${ vars.w }y") == "x3-fccy"
     assert label("{n: 0.10}", "${vars.n}") == "0.10"
 
 
-def test_two_dollars_are_one(label):
+def test_two_dollars_are_one(label: Callable[[str, str], str]) -> None:
     with pytest.warns(AetxWarning, match=r"vars\.n is not used"):
         assert label("{n: 3}", "$${vars.n}") == "${vars.n}"
 
 
-def test_variables_may_name_others_but_not_in_a_circle(read, mistake):
+def test_variables_may_name_others_but_not_in_a_circle(read: Read, mistake: Mistake) -> None:
     text = "vars: {a: '${vars.b}', b: '${vars.c}', c: 4}\n" + SEED % "'${vars.a}'"
     assert read(text).jobs[0].steps[0].params.seed == 4
     found = mistake("vars: {a: '${vars.b}', b: '${vars.a}'}\n" + SEED % "'${vars.a}'")
@@ -48,21 +57,21 @@ def test_variables_may_name_others_but_not_in_a_circle(read, mistake):
         ("${}", "known are 'vars.n'"),
     ],
 )
-def test_an_undefined_name_lists_the_known_ones(mistake, text, fix):
+def test_an_undefined_name_lists_the_known_ones(mistake: Mistake, text: str, fix: str) -> None:
     found = mistake("vars: {n: 3}\n" + SEED % f"'{text}'")
     assert found.field == "steps[0].params.seed"
     assert (found.line, found.column) == (4, 47)
     assert fix in found.fix
 
 
-def test_a_list_or_nothing_cannot_be_inserted_in_text(mistake):
+def test_a_list_or_nothing_cannot_be_inserted_in_text(mistake: Mistake) -> None:
     (found) = mistake("vars: {n: [1, 2]}\n" + SEED % "'x${vars.n}'")
     assert found.wanted == "a text or number"
     found = mistake("vars: {folder: }\n" + SEED % "'${vars.folder}/x'")
     assert found.fix == "give it: --set folder=..."
 
 
-def test_set_replaces_variables_and_parameters(read, tmp_path):
+def test_set_replaces_variables_and_parameters(read: Read, tmp_path: Path) -> None:
     text = "vars: {n: 3}\n" + SEED % "'${vars.n}'"
     for sets, seed in (({"n": "4"}, 4), ({"vars.n": "5"}, 5), ({"steps.a.params.seed": "6", "n": "1"}, 6)):
         if "steps.a.params.seed" in sets:
@@ -75,7 +84,7 @@ def test_set_replaces_variables_and_parameters(read, tmp_path):
     assert read(text, sets={"inputs.v.path": "x.toy"}).jobs[0].inputs[0].paths == (tmp_path / "x.toy",)
 
 
-def test_set_takes_quantities_lists_and_quoted_text(read, tmp_path):
+def test_set_takes_quantities_lists_and_quoted_text(read: Read, tmp_path: Path) -> None:
     (tmp_path / "s.mrc").touch()
     (tmp_path / "a.tlt").touch()
     text = "inputs: {s: {path: s.mrc, angles: a.tlt}}\nsteps: [{name: v, stage: toy.solve, from: s}]\n"
@@ -94,14 +103,14 @@ def test_set_takes_quantities_lists_and_quoted_text(read, tmp_path):
         ("inputs.s.path", "none is known"),
     ],
 )
-def test_set_of_something_unknown_is_a_mistake(mistake, name, fix):
+def test_set_of_something_unknown_is_a_mistake(mistake: Mistake, name: str, fix: str) -> None:
     found = mistake("vars: {n: 3}\n" + SEED % "'${vars.n}'", sets={name: "1"})
     assert found.file == "command line"
     assert found.field == f"--set {name}"
     assert fix in found.fix
 
 
-def test_a_wrong_value_on_the_command_line_is_told_as_such(mistake):
+def test_a_wrong_value_on_the_command_line_is_told_as_such(mistake: Mistake) -> None:
     found = mistake(SEED % 1, sets={"steps.a.params.seed": "-1"})
     assert (found.file, found.found, found.line) == ("command line", "-1", 0)
     found = mistake(SEED % 1, sets={"steps.a.params.seed": "[1"})

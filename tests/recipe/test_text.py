@@ -27,20 +27,20 @@ def tree_of(text: str) -> object:
     return plain_data(parse(text, Findings("r.yaml")))
 
 
-def test_plain_values_are_those_of_yaml_1_2():
+def test_plain_values_are_those_of_yaml_1_2() -> None:
     text = "a: 1e-10\nb: 12:30\nc: NO\nd: on\ne: 0.5\nf: -3\ng: ~\nh: true\ni: 2026-11-21\nj: .inf\nk: 1_000\n"
     wanted = {"a": 1e-10, "b": "12:30", "c": "NO", "d": "on", "e": 0.5, "f": -3, "g": None, "h": True}
     assert tree_of(text) == wanted | {"i": "2026-11-21", "j": math.inf, "k": "1_000"}
 
 
-def test_a_leading_zero_makes_no_number_of_another_base():
+def test_a_leading_zero_makes_no_number_of_another_base() -> None:
     assert resolve("010") == "010"
     assert resolve("0") == 0
     assert resolve("0.10") == 0.1
     assert resolve("9" * 4000) == "9" * 4000
 
 
-def test_every_value_knows_where_it_and_its_key_stand():
+def test_every_value_knows_where_it_and_its_key_stand() -> None:
     tree = parse("a:\n  - x\n  - {k:  3}\n", Findings("r.yaml"))
     assert isinstance(tree.value, Mapping)
     items = tree.value["a"].value
@@ -51,7 +51,7 @@ def test_every_value_knows_where_it_and_its_key_stand():
     assert (inner["k"].place.line, inner["k"].place.column) == (3, 10)
 
 
-def test_a_byte_order_mark_and_carriage_returns_change_nothing(tmp_path):
+def test_a_byte_order_mark_and_carriage_returns_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_bytes(b"\xef\xbb\xbfa: 1\r\nb: [2, 3]\r\n")
     _, tree = read(tmp_path / "r.yaml", Findings("r.yaml"))
     assert plain_data(tree) == {"a": 1, "b": [2, 3]}
@@ -62,7 +62,7 @@ def test_a_byte_order_mark_and_carriage_returns_change_nothing(tmp_path):
 @pytest.mark.parametrize(
     "tag", ["!!python/object/apply:os.system [touch CANARY]", "!x 3", "!!str 3", "! 3", "!!set {a}"]
 )
-def test_tags_are_refused_and_nothing_is_made_of_them(tag, tmp_path):
+def test_tags_are_refused_and_nothing_is_made_of_them(tag: str, tmp_path: Path) -> None:
     (found,) = problems_of(f"aetx: 1\nstage: {tag}\n".encode(), tmp_path)
     assert "tags are not allowed" in found.wanted
     assert (found.line, found.column) == (2, 8)
@@ -70,7 +70,7 @@ def test_tags_are_refused_and_nothing_is_made_of_them(tag, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["r.yaml"]
 
 
-def test_aliases_and_anchors_are_refused_before_they_can_grow(tmp_path):
+def test_aliases_and_anchors_are_refused_before_they_can_grow(tmp_path: Path) -> None:
     rows = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     tracemalloc.start()
     found = problems_of("\n".join(rows).encode(), tmp_path)
@@ -81,31 +81,31 @@ def test_aliases_and_anchors_are_refused_before_they_can_grow(tmp_path):
     assert peak < 10e6
 
 
-def test_an_alias_to_itself_is_refused(tmp_path):
+def test_an_alias_to_itself_is_refused(tmp_path: Path) -> None:
     found = problems_of(b"a: &a [*a]\n", tmp_path)
     assert [one.found for one in found] == ["the anchor '&a'", "the alias '*a'"]
 
 
 @pytest.mark.parametrize("text", ["a: " + "[" * 100_000, "a: " + "{a: " * 5000, "- " * 5000, "? " * 5000])
-def test_deep_nesting_is_refused_at_once(text, tmp_path):
+def test_deep_nesting_is_refused_at_once(text: str, tmp_path: Path) -> None:
     start = time.process_time()
     (found,) = problems_of(text.encode(), tmp_path)
     assert found.found == "nested deeper than 50"
     assert time.process_time() - start < 3
 
 
-def test_fifty_levels_are_not_too_deep():
+def test_fifty_levels_are_not_too_deep() -> None:
     text = "a: " + "[" * 49 + "]" * 49
     assert tree_of(text)
 
 
-def test_a_key_given_twice_names_both_lines(tmp_path):
+def test_a_key_given_twice_names_both_lines(tmp_path: Path) -> None:
     (found,) = problems_of(b"p:\n  threshold: 0.1\n  other: 2\n  threshold: 0.9\n", tmp_path)
     assert (found.line, found.column, found.field) == (4, 3, "p.threshold")
     assert found.fix == "remove one of the two, on lines 2 and 4"
 
 
-def test_other_encodings_are_named(tmp_path):
+def test_other_encodings_are_named(tmp_path: Path) -> None:
     (found,) = problems_of("a: 1\n".encode("utf-16"), tmp_path)
     assert found.found == "UTF-16 text"
     assert found.fix == "save as UTF-8"
@@ -117,33 +117,33 @@ def test_other_encodings_are_named(tmp_path):
     assert "control character" in found.found
 
 
-def test_a_tab_for_indentation_is_placed(tmp_path):
+def test_a_tab_for_indentation_is_placed(tmp_path: Path) -> None:
     (found,) = problems_of(b"a:\n\tb: 1\n", tmp_path)
     assert (found.line, found.column) == (2, 1)
     assert found.fix == "indent with spaces, not with tabs"
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "- a\n- b\n", "word\n", "---\n...\n"])
-def test_a_text_that_is_no_mapping_is_refused(text, tmp_path):
+def test_a_text_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
     (found,) = problems_of(text.encode(), tmp_path)
     assert found.wanted == "a mapping of keys to values"
 
 
-def test_broken_text_is_placed(tmp_path):
+def test_broken_text_is_placed(tmp_path: Path) -> None:
     (found,) = problems_of(b"a: [1, 2\nb: 3\n", tmp_path)
     assert found.line in (1, 2)
     (found,) = problems_of(b"a: 'x\n", tmp_path)
     assert found.wanted == "YAML 1.2"
 
 
-def test_a_second_document_and_keys_that_are_no_names_are_refused(tmp_path):
+def test_a_second_document_and_keys_that_are_no_names_are_refused(tmp_path: Path) -> None:
     (found,) = problems_of(b"a: 1\n---\nb: 2\n", tmp_path)
     assert found.found == "a second document"
     (found,) = problems_of(b"? [a, b]\n: 1\n", tmp_path)
     assert found.wanted == "a name as key"
 
 
-def test_a_file_that_is_too_large_or_absent_is_refused(tmp_path):
+def test_a_file_that_is_too_large_or_absent_is_refused(tmp_path: Path) -> None:
     (found,) = problems_of(b"a: 1\n" + b"#" * LARGEST, tmp_path)
     assert f"at most {LARGEST}" in found.wanted
     with pytest.raises(RecipeError, match="No such file"):

@@ -1,21 +1,30 @@
 """Parameters: units by text, types as they stand, bounds in words."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from aetx.errors import Problem
+from aetx.recipe import Plan
+
+Read = Callable[..., Plan]
+Mistake = Callable[..., Problem]
 
 SERIES = "inputs: {s: {path: s.mrc, angles: a.tlt}}\nsteps:\n  - {name: v, stage: toy.solve, from: s, params: {%s}}\n"
 
 
 @pytest.fixture
-def params(read, tmp_path):
+def params(read: Read, tmp_path: Path) -> Callable[..., Any]:
     (tmp_path / "s.mrc").touch()
     (tmp_path / "a.tlt").touch()
     return lambda text, **options: read(SERIES % text, **options).jobs[0].steps[0].params
 
 
 @pytest.fixture
-def wrong(mistake, tmp_path):
+def wrong(mistake: Mistake, tmp_path: Path) -> Mistake:
     (tmp_path / "s.mrc").touch()
     (tmp_path / "a.tlt").touch()
     return lambda text: mistake(SERIES % text)
@@ -42,7 +51,7 @@ def wrong(mistake, tmp_path):
         ("label: true", "label", "true"),
     ],
 )
-def test_values_become_parameters(params, text, name, value):
+def test_values_become_parameters(params: Callable[..., Any], text: str, name: str, value: object) -> None:
     assert getattr(params(text), name) == pytest.approx(value)
 
 
@@ -79,7 +88,9 @@ def test_values_become_parameters(params, text, name, value):
         ("mask: none.npy", "mask", "'none.npy'", "a file that exists", "there is no"),
     ],
 )
-def test_a_wrong_value_is_told_with_what_was_wanted(wrong, text, field, found, wanted, fix):
+def test_a_wrong_value_is_told_with_what_was_wanted(
+    wrong: Mistake, text: str, field: str, found: str, wanted: str, fix: str
+) -> None:
     problem = wrong(text)
     assert problem.field == f"steps[0].params.{field}"
     assert problem.found == found
@@ -88,19 +99,19 @@ def test_a_wrong_value_is_told_with_what_was_wanted(wrong, text, field, found, w
     assert problem.line == 4
 
 
-def test_values_that_do_not_go_together_are_told_at_the_block(wrong):
+def test_values_that_do_not_go_together_are_told_at_the_block(wrong: Mistake) -> None:
     problem = wrong("window: [2 nm, 1 nm]")
     assert problem.field == "steps[0].params"
     assert problem.wanted == "the inner radius is not below the outer"
 
 
-def test_nested_blocks_and_files_are_made_whole(params, tmp_path):
+def test_nested_blocks_and_files_are_made_whole(params: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "m.npy").touch()
     made = params("centre: {x: 1 nm, name: 7}, mask: m.npy")
     assert (made.centre.x, made.centre.name) == (10.0, "7")
     assert made.mask == tmp_path / "m.npy"
 
 
-def test_params_that_are_no_mapping_are_refused(mistake, tmp_path):
+def test_params_that_are_no_mapping_are_refused(mistake: Mistake, tmp_path: Path) -> None:
     found = mistake("steps:\n  - {name: a, stage: toy.seed, params: [1]}\n")
     assert found.wanted == "a mapping of parameters"
