@@ -198,7 +198,9 @@ def _measured(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float
     bad = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
     if bad.size:
         found = f"values that are not finite in tilt {', '.join(map(str, bad[:5]))}"
-        raise InputError(Problem("series", "image", found, "finite values", "mask those pixels or leave the images out"))
+        raise InputError(
+            Problem("series", "image", found, "finite values", "mask those pixels or leave the images out")
+        )
     sums = np.abs(values).sum(axis=(1, 2), dtype=float)
     empty = np.flatnonzero(sums == 0)
     if empty.size:
@@ -206,7 +208,9 @@ def _measured(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float
     negative = -np.minimum(values, 0).sum(dtype=float)
     if negative > NEGATIVE * sums.sum():
         share = 100 * negative / sums.sum()
-        text = f"{share:.0f} % of the intensity is negative, and no density explains that: is too much background removed?"
+        text = (
+            f"{share:.0f} % of the intensity is negative, and no density explains that: is too much background removed?"
+        )
         warnings.warn(text, AetxWarning, stacklevel=4)
     return values, mask
 

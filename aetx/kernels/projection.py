@@ -83,7 +83,9 @@ class Projector:
         groups: dict[tuple[int, int], list[int]] = {}
         for tilt, choice in enumerate(dense_axes(self.rotations)):
             groups.setdefault(choice, []).append(tilt)
-        self._groups = [_Group(self.rotations, tilts, choice, volume, image, device) for choice, tilts in groups.items()]
+        self._groups = [
+            _Group(self.rotations, tilts, choice, volume, image, device) for choice, tilts in groups.items()
+        ]
 
     @property
     def matrix_bytes(self) -> int:
@@ -150,8 +152,8 @@ def keys(s: F64) -> F64:
 def remap(size: int, start: float, cells: int, first: float, scale: float) -> F64:
     """Return the matrix that hands the contents of cells centred at scale * (first + j) to pixels start + i.
 
-    Totals and constants are kept: the running total at the edges of the cells is interpolated with `keys` at the edges of
-    the pixels. Shape (size, cells).
+    Totals and constants are kept: the running total at the edges of the cells is interpolated with `keys` at the
+    edges of the pixels. Shape (size, cells).
     """
     width = abs(scale)
     low = scale * (first + np.arange(cells)) - width / 2
@@ -295,9 +297,10 @@ def _entries(u: F64, v: F64, frame: tuple[int, int], voxels: int) -> Iterator[tu
 
 
 def _to_torch(matrix: scipy.sparse.csr_array, device: str) -> torch.Tensor:
-    parts = [torch.from_numpy(np.asarray(part, np.int32)) for part in (matrix.indptr, matrix.indices)]
+    rows, columns = (torch.from_numpy(np.asarray(part, np.int32)) for part in (matrix.indptr, matrix.indices))
     weights = torch.from_numpy(np.asarray(matrix.data, np.float32))
-    return torch.sparse_csr_tensor(*parts, weights, matrix.shape, check_invariants=False).to(device)
+    size = (int(matrix.shape[0]), int(matrix.shape[1]))
+    return torch.sparse_csr_tensor(rows, columns, weights, size=size, check_invariants=False).to(device)
 
 
 class _Warp:
@@ -315,38 +318,29 @@ class _Warp:
         device: str,
     ) -> None:
         self.size, self.margin, self.cells = size, margin, cells
-        stretch = np.stack(
-            [remap(size[1], v_start, cells, a, s) for a, s in zip(first, scale, strict=True)]
-        )
+        stretch = np.stack([remap(size[1], v_start, cells, a, s) for a, s in zip(first, scale, strict=True)])
         self.stretch = torch.from_numpy(stretch.astype(np.float32)).to(device)
         moved = shear[:, None] * (first[:, None] + np.arange(cells))
         base = np.floor(-moved)
-        taps = np.arange(-1, 3)[:, None, None]
-        self.base = torch.from_numpy(base.astype(np.int64)).to(device)
-        self.weight = torch.from_numpy(keys(taps - (-moved - base)).astype(np.float32)).to(device)
+        taps = np.arange(-1, 3)[:, None, None, None]
+        self.base = torch.from_numpy(base.astype(np.int64))[:, None].to(device)
+        self.weight = torch.from_numpy(keys(taps - (-moved - base)[:, None]).astype(np.float32)).to(device)
         self.pixel = torch.arange(size[0], device=device)[:, None]
         self.wide = torch.arange(size[0] + 2 * margin, device=device)[:, None]
 
     def project(self, images: torch.Tensor) -> torch.Tensor:
-        straight = images.new_empty(len(images), self.size[0], self.cells)
-        for tilt, image in enumerate(images):
-            start = self.pixel + (self.margin + self.base[tilt])
-            straight[tilt] = self._taps(image, tilt, start, 1)
+        straight = self._taps(images, self.pixel + (self.margin + self.base), 1)
         return torch.bmm(straight, self.stretch.transpose(1, 2))
 
     def transpose(self, images: torch.Tensor) -> torch.Tensor:
         cells = torch.bmm(images, self.stretch)
         framed = torch.nn.functional.pad(cells, (0, 0, 1, 1))
-        sheared = images.new_empty(len(images), self.size[0] + 2 * self.margin, self.cells)
-        for tilt, image in enumerate(framed):
-            start = self.wide - (self.margin + self.base[tilt]) + 1
-            sheared[tilt] = self._taps(image, tilt, start, -1)
-        return sheared
+        return self._taps(framed, self.wide - (self.margin + self.base) + 1, -1)
 
-    def _taps(self, image: torch.Tensor, tilt: int, start: torch.Tensor, sign: int) -> torch.Tensor:
-        """Sum four rows of an image around the row `start` of each pixel; rows beyond its ends are its end rows."""
-        total = torch.zeros(start.shape, dtype=image.dtype, device=image.device)
+    def _taps(self, images: torch.Tensor, start: torch.Tensor, sign: int) -> torch.Tensor:
+        """Sum four rows around the row `start` of each pixel; rows beyond the ends of an image are its end rows."""
+        total = torch.zeros(start.shape, dtype=images.dtype, device=images.device)
         for number in range(4):
-            row = (start + sign * (number - 1)).clamp_(0, len(image) - 1)
-            total.addcmul_(torch.gather(image, 0, row), self.weight[number, tilt])
+            row = (start + sign * (number - 1)).clamp_(0, images.shape[1] - 1)
+            total.addcmul_(torch.gather(images, 1, row), self.weight[number])
         return total

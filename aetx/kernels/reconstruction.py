@@ -25,11 +25,25 @@ class Reconstruction:
     history: F64
 
 
+@dataclass(frozen=True)
+class Scheme:
+    """How to iterate.
+
+    At most `iterations` steps; stop when `SPAN` steps lowered the mean R1 by less than the fraction `tolerance` (0:
+    never); `step` is relative to what the method says; `positive` keeps the density from below zero.
+    """
+
+    iterations: int
+    tolerance: float
+    step: float
+    positive: bool
+
+
 def film_grid(rotations: F64, image: Grid, depth: int) -> Grid:
     """Return the grid (z, y, x) that holds every ray through the images within a slab of `depth` voxels.
 
-    The four corners of each image are followed along the beam to both faces of the slab; the grid is their bounding box, and
-    holds the image grid. R[z, z] must not vanish.
+    The four corners of each image are followed along the beam to both faces of the slab; the grid is their bounding box
+    and holds the image grid. R[z, z] must not vanish.
     """
     low, high = -(depth // 2) - 0.5, depth - depth // 2 - 0.5
     ends = [(start - 0.5, start + size - 0.5) for start, size in zip(image.start, image.shape, strict=True)]
@@ -59,7 +73,7 @@ def whole_rays(rotations: F64, image: Grid, volume: Grid) -> NDArray[np.bool_]:
 
 
 def _where_rays_meet(rotations: F64, u: F64, v: F64, face: F64, axis: int) -> F64:
-    """Return the x (axis 0) or y (1) where the rays through pixels (u, v) meet the plane z = face, shape (tilts, rays)."""
+    """Return x (axis 0) or y (1) where the rays through (u, v) meet the plane z = face, shape (tilts, rays)."""
     row, up = rotations[:, axis, :, None], rotations[:, 2, :, None]
     beam = (face - up[:, 0] * u - up[:, 1] * v) / up[:, 2]
     return row[:, 0] * u + row[:, 1] * v + row[:, 2] * beam
@@ -88,12 +102,9 @@ def largest_eigenvalue(projector: Projector, support: torch.Tensor | None, itera
 def descend(
     projector: Projector,
     images: torch.Tensor,
+    scheme: Scheme,
     *,
-    iterations: int,
-    tolerance: float,
-    step: float,
     momentum: bool,
-    positive: bool,
     support: torch.Tensor | None = None,
     trusted: torch.Tensor | None = None,
 ) -> Reconstruction:
@@ -105,29 +116,23 @@ def descend(
         The map from volume to images.
     images
         Shape (tilt, x, y).
-    iterations
-        Greatest number of steps.
-    tolerance
-        Stop when `SPAN` steps lowered the mean R1 by less than this fraction; 0 to take all steps.
-    step
-        Step as a fraction of 1/L, L the largest eigenvalue of transpose(A) A.
+    scheme
+        Its step is a fraction of 1/L, L the largest eigenvalue of transpose(A) A.
     momentum
         Extrapolate from the last two volumes; forgotten whenever the misfit grows.
-    positive
-        Keep the density from below zero.
     support
         Mask (z, x, y) of ones and zeros, or None.
     trusted
         Mask (tilt, x, y) of the pixels to fit, or None.
     """
-    watch = _Watch(images, trusted, tolerance)
+    watch = _Watch(images, trusted, scheme.tolerance)
     bound = largest_eigenvalue(projector, support)
-    pace = step / bound if bound > 0.0 else 0.0
+    pace = scheme.step / bound if bound > 0.0 else 0.0
     volume = torch.zeros(projector.volume_shape, dtype=torch.float32, device=projector.device)
     ahead, gradient = volume.clone(), torch.empty_like(volume)
     shown = torch.zeros_like(images)
     before, speed, extra, least = shown, 1.0, 0.0, float("inf")
-    for _ in range(iterations):
+    for _ in range(scheme.iterations):
         misfit = watch.see(shown)
         if watch.settled:
             break
@@ -138,7 +143,7 @@ def descend(
         residual = torch.lerp(before, shown, 1.0 + extra).sub_(images)
         projector.transpose(residual if trusted is None else residual.mul_(trusted), gradient)
         ahead.sub_(gradient, alpha=pace)
-        _constrain(ahead, positive, support)
+        _constrain(ahead, scheme.positive, support)
         volume, ahead = ahead, volume
         before, shown = shown, projector.project(volume)
         following = (1 + (1 + 4 * speed * speed) ** 0.5) / 2 if momentum else 1.0
@@ -150,19 +155,16 @@ def descend(
 def sirt(
     projector: Projector,
     images: torch.Tensor,
+    scheme: Scheme,
     *,
-    iterations: int,
-    tolerance: float,
-    step: float,
-    positive: bool,
     support: torch.Tensor | None = None,
     trusted: torch.Tensor | None = None,
 ) -> Reconstruction:
     """Return the simultaneous iterative reconstruction: volume += step C transpose(A) R (images - A volume).
 
-    R and C are one over the row and the column sums of A. The arguments are those of `descend`; `step` is below 2.
+    R and C are one over the row and the column sums of A. The arguments are those of `descend`; the step is below 2.
     """
-    watch = _Watch(images, trusted, tolerance)
+    watch = _Watch(images, trusted, scheme.tolerance)
     inside = torch.ones(projector.volume_shape, dtype=torch.float32, device=projector.device)
     if support is not None:
         inside.mul_(support)
@@ -170,13 +172,13 @@ def sirt(
     row = _inverse(projector.project(inside)).mul_(seen)
     column = _inverse(projector.transpose(seen))
     volume, gradient, shown = torch.zeros_like(column), inside, torch.zeros_like(images)
-    for _ in range(iterations):
+    for _ in range(scheme.iterations):
         watch.see(shown)
         if watch.settled:
             break
         projector.transpose((images - shown).mul_(row), gradient)
-        volume.addcmul_(gradient, column, value=step)
-        _constrain(volume, positive, support)
+        volume.addcmul_(gradient, column, value=scheme.step)
+        _constrain(volume, scheme.positive, support)
         shown = projector.project(volume)
     return watch.result(volume, shown)
 

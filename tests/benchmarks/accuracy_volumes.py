@@ -1,7 +1,7 @@
 """Reconstruct real and published series with the defaults, and print how well.
 
-Run as ``python -m tests.benchmarks.accuracy_volumes [CASE ...]`` with cases ``ta``, ``glass``, ``film``, ``score``. The data are
-looked for in the folder named by ``AETX_DATA``, else beside the checkout.
+Run as ``python -m tests.benchmarks.accuracy_volumes [CASE ...]`` with cases ``ta``, ``glass``, ``film``, ``score``.
+The data are looked for in the folder named by ``AETX_DATA``, else beside the checkout.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import scipy.io
 import xarray as xr
 from numpy.typing import NDArray
 
+from aetx.errors import AetxWarning
 from aetx.stages.measure.r_factor import r_factor
 from aetx.stages.reconstruct.resire import resire
 from aetx.stages.reconstruct.stitch import stitch
@@ -99,17 +101,27 @@ def ta() -> None:
     report("ta area 22", volume, began, f"correlation {whole:.5f}, in the tile {tile:.5f}")
 
 
-def glass() -> None:
-    """The simulated metallic glass against its truth."""
+def glass_series() -> xr.Dataset:
+    """Return the simulated metallic glass."""
     folder = DATA / "metallic_glass" / "sample"
     images = scipy.io.loadmat(folder / "sample_projections_amorphous.mat")["Projs"]
-    angles = scipy.io.loadmat(folder / "sample_angles_amorphous.mat")["angles"]
-    truth = scipy.io.loadmat(folder / "ground_truth_amorphous_vol.mat")["Vol"].transpose(2, 1, 0)
-    series, began = tilt_series(images, angles, 1.0), cpu_seconds()
+    return tilt_series(images, scipy.io.loadmat(folder / "sample_angles_amorphous.mat")["angles"], 1.0)
+
+
+def glass_truth() -> NDArray[np.float64]:
+    """Return its density, (z, y, x)."""
+    path = DATA / "metallic_glass" / "sample" / "ground_truth_amorphous_vol.mat"
+    found: NDArray[np.float64] = scipy.io.loadmat(path)["Vol"].transpose(2, 1, 0)
+    return found
+
+
+def glass() -> None:
+    """The simulated metallic glass against its truth."""
+    series, began = glass_series(), cpu_seconds()
     volume = resire(series)
-    score = r_factor(series, volume)
-    rest = f"correlation with the truth {correlation(volume['density'].values, truth):.5f}"
-    report("metallic glass", volume, began, rest, f"recomputed R1 {float(score['mean_r1']):.5f}")
+    used = correlation(volume["density"].values, glass_truth())
+    again = float(r_factor(series, volume)["mean_r1"])
+    report("metallic glass", volume, began, f"correlation with the truth {used:.5f}", f"recomputed R1 {again:.5f}")
 
 
 def film() -> None:
@@ -125,10 +137,12 @@ def score() -> None:
     """Areas 20-24 of the film, stitched, against the images of area 22."""
     began = cpu_seconds()
     whole = stitch(tuple(resire(ta_area(number), extended=True) for number in range(20, 25)))
-    found = r_factor(ta_area(22), whole, extended=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AetxWarning)  # at the highest tilts no whole ray lies in the tiles
+        found = r_factor(ta_area(22), whole, extended=True)
     r1 = found["r1"]
     print(
-        f"ta areas 20-24 stitched {dict(whole['density'].sizes)}, {cpu_seconds() - began:.0f} CPU-s; images of area 22: "
+        f"ta areas 20-24 stitched, {cpu_seconds() - began:.0f} CPU-s; images of area 22: "
         f"mean R1 {float(r1.mean()):.4f} over {int(r1.notnull().sum())} tilts, global {float(found['global_r1']):.4f}"
     )
 

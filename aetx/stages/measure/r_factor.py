@@ -27,7 +27,7 @@ class RFactorParams(Params):
     scaled: bool = Field(False, description="scale each projection to its image by least squares first")
 
 
-def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: RFactorParams) -> Forecast:
+def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], _: RFactorParams) -> Forecast:
     series, volume = inputs["series"][0], inputs["volume"][0]
     box = tuple(volume.get(axis, 1) for axis in "zyx")
     image = (series.get("y", 1), series.get("x", 1))
@@ -46,11 +46,11 @@ def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: RFactorParams) ->
 def r_factor(series: xr.Dataset, volume: xr.Dataset, params: RFactorParams, *, device: str) -> xr.Dataset:
     """R factors of a volume against the images of a series, from the volume alone.
 
-    For each tilt `r1` = sum|k c - o| / sum|o| and `r2`, its least-squares analogue, with the computed image c, the image o and
-    the scale k (1 unless `scaled`), over the `pixels` compared; `mean_r1` and `mean_r2` are means over the tilts,
-    `global_r1` = sum over everything of |k c - o| / the sum of |o|. NaN where nothing can be compared. The coordinates of the volume
-    say where it lies; for a sub-area the series' `origin` is where its rotation centre is. A mask of the series is
-    honoured. R depends on how much empty background is compared: compare it at equal masks only.
+    For each tilt `r1` = sum|k c - o| / sum|o| and `r2`, its least-squares analogue, with the computed image c, the
+    image o and the scale k (1 unless `scaled`), over the `pixels` compared; `mean_r1` and `mean_r2` are means over the
+    tilts, `global_r1` is the sum of all |k c - o| over the sum of all |o|. NaN where nothing can be compared. The
+    coordinates of the volume say where it lies; for a sub-area the series' `origin` is where its rotation centre is.
+    A mask of the series is honoured. R depends on how much empty background is compared: compare it at equal masks.
     """
     step = pixel_size(series)
     turned = rotations(series)
@@ -65,7 +65,9 @@ def r_factor(series: xr.Dataset, volume: xr.Dataset, params: RFactorParams, *, d
     trusted = whole_rays(turned, image, box) if params.extended else np.ones(observed.shape, bool)
     if "mask" in series:
         trusted &= series["mask"].transpose("tilt", "y", "x").values.astype(bool)
-    score = _score(computed.astype(float) * step, np.where(trusted, observed, 0.0).astype(float), trusted, params.scaled)
+    score = _score(
+        computed.astype(float) * step, np.where(trusted, observed, 0.0).astype(float), trusted, params.scaled
+    )
     if not score["pixels"][1].all():
         text = f"{int((score['pixels'][1] == 0).sum())} of {len(turned)} tilts have no pixel to compare: R is NaN there"
         warnings.warn(text, AetxWarning, stacklevel=2)

@@ -10,7 +10,7 @@ from pydantic import Field
 from aetx.core import Forecast, Length, Params, optional, stage
 from aetx.core.stage import Sizes
 from aetx.core.tomography import reconstructed, reconstruction_forecast, reconstruction_task
-from aetx.kernels.reconstruction import descend
+from aetx.kernels.reconstruction import Scheme, descend
 from aetx.model import TILT_SERIES, VOLUME
 
 
@@ -49,15 +49,15 @@ def resire(
 
     Minimises half the sum of (step * sum of density along the beam - image) squared over all pixels, density not below
     zero, from an empty volume; the projector is real-space linear interpolation for any Euler angles, and its
-    transpose is exact. The published method interpolates in Fourier space and has no momentum: with it off and `tolerance`
-    0 the iteration is theirs. Negative pixels are fitted as they are: clipping them would raise the mean of the
-    noise. Few tilts and noise: the density grows noisier after the fit has reached the noise, so that `iterations` is
-    also the only smoothing.
+    transpose is exact. The published method interpolates in Fourier space and has no momentum: with it off and
+    `tolerance` 0 the iteration is theirs. Negative pixels are fitted as they are: clipping them would raise the mean
+    of the noise. Weakness: with few tilts and much noise the density grows noisier once the fit has reached the noise;
+    fewer `iterations` are the only smoothing here.
 
     With `extended`, the box holds every ray through the images within the thickness, and the result is cut to the
-    field of view. `r1` holds sum|projection - image| / sum|image| of each tilt, NaN for an empty image; `r1_history` its
-    mean before the first and after each step. `support` limits the density to its mask; where a series has a `mask`, other
-    pixels are neither fitted nor counted.
+    field of view. `r1` holds sum|projection - image| / sum|image| of each tilt, NaN for an empty image; `r1_history`
+    its mean before the first and after each step. `support` limits the density to its mask; where a series has a
+    `mask`, other pixels are neither fitted nor counted.
 
     References
     ----------
@@ -70,11 +70,8 @@ def resire(
     found = descend(
         task.projector,
         task.images,
-        iterations=params.iterations,
-        tolerance=params.tolerance,
-        step=params.step,
+        Scheme(params.iterations, params.tolerance, params.step, params.positive),
         momentum=params.momentum,
-        positive=params.positive,
         support=task.support,
         trusted=task.trusted,
     )

@@ -11,6 +11,7 @@ from aetx.core import Forecast, Length, Params, optional, stage
 from aetx.core.stage import Sizes
 from aetx.core.tomography import reconstructed, reconstruction_forecast, reconstruction_task
 from aetx.kernels import reconstruction
+from aetx.kernels.reconstruction import Scheme
 from aetx.model import TILT_SERIES, VOLUME
 
 
@@ -47,8 +48,8 @@ def sirt(
     """Volume by the simultaneous iterative reconstruction technique, density not below zero.
 
     Each step adds C transpose(A) R (images - A density), with R and C one over the row and the column sums of the
-    projector A. It converges more slowly than `reconstruct.resire`, to the same kind of answer; the wide voxels of few rays
-    count as much as the others. The further meaning of parameters and results is that of `reconstruct.resire`.
+    projector A. It converges more slowly than `reconstruct.resire`, but moves voxels that few rays cross as fast as
+    the others. Everything else is as in `reconstruct.resire`.
 
     References
     ----------
@@ -61,10 +62,7 @@ def sirt(
     found = reconstruction.sirt(
         task.projector,
         task.images,
-        iterations=params.iterations,
-        tolerance=params.tolerance,
-        step=params.step,
-        positive=params.positive,
+        Scheme(params.iterations, params.tolerance, params.step, params.positive),
         support=task.support,
         trusted=task.trusted,
     )

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from pydantic import Field
 
 from aetx.core import Forecast, Length, Params, many, stage
@@ -28,7 +27,7 @@ class StitchParams(Params):
     )
 
 
-def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: StitchParams) -> Forecast:
+def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], _: StitchParams) -> Forecast:
     tiles = inputs["tiles"]
     z = max((tile.get("z", 1) for tile in tiles), default=1)
     y = max((tile.get("y", 1) for tile in tiles), default=1)
@@ -47,11 +46,12 @@ def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: StitchParams) -> 
 def stitch(tiles: tuple[xr.Dataset, ...], params: StitchParams) -> xr.Dataset:
     """One volume in which each voxel comes from the tile where it lies deepest.
 
-    The depth of a voxel in a tile is the square root of the product of its distances to the nearest face in y and in x (Yuan
-    et al., Nat. Mater. 21, 95 (2022), doi:10.1038/s41563-021-01114-z, trim the inner sides instead; the seams fall on
-    the same places where tiles are evenly spaced). With `feather`, tiles are blended linearly over that difference
-    in depth. The coordinates of the tiles say where they lie: they must share one grid, and one extent in z. Columns
-    in no tile are NaN. `tile` is the number of the deepest tile of each column, -1 for none; `r1` of the tiles is kept.
+    The depth of a voxel in a tile is the square root of the product of its distances to the nearest face in y and in x
+    (Yuan et al., Nat. Mater. 21, 95 (2022), doi:10.1038/s41563-021-01114-z, trim the inner sides instead; the seams
+    fall on the same places where tiles are evenly spaced). With `feather`, tiles are blended linearly over that
+    difference in depth. The coordinates of the tiles say where they lie: they must share one grid, and one extent in z.
+    Columns in no tile are NaN. `tile` is the number of the deepest tile of each column, -1 for none; `r1` of the tiles
+    is kept.
     """
     if not tiles:
         raise InputError(Problem("tiles", "tiles", "none", "at least one volume", "name the volumes to stitch"))
@@ -102,7 +102,7 @@ def _depth(size: int) -> F64:
     return np.minimum(index, size - 1 - index) + 0.5
 
 
-def _common_grid(tiles: tuple[xr.Dataset, ...]) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
+def _common_grid(tiles: tuple[xr.Dataset, ...]) -> tuple[dict[str, float], dict[str, F64]]:
     """Return step and coordinates of the smallest grid that holds all tiles, or say which do not fit together."""
     step = {axis: spacing(tiles[0], axis) if tiles[0].sizes[axis] > 1 else 1.0 for axis in "zyx"}
     first = {axis: float(tiles[0][axis].values[0]) for axis in "zyx"}
@@ -130,5 +130,5 @@ def _common_grid(tiles: tuple[xr.Dataset, ...]) -> tuple[dict[str, float], dict[
             high[axis] = max(high[axis], round(shift) + values.size)
     if problems:
         raise InputError(problems, "the tiles do not share one grid")
-    axes = {axis: first[axis] + step[axis] * np.arange(low[axis], high[axis]) for axis in "zyx"}
+    axes = {axis: first[axis] + step[axis] * np.arange(low[axis], high[axis], dtype=np.float64) for axis in "zyx"}
     return step, axes
