@@ -89,11 +89,14 @@ def _shared(dataset: xr.Dataset, names: list[str]) -> str:
 
 
 def _numeric(dataset: xr.Dataset, dim: str) -> list[str]:
-    return [
+    """Return the R factors along a dimension; where there is none, every real number along it."""
+    found = [
         str(name)
         for name, one in dataset.data_vars.items()
-        if one.dims == (dim,) and one.dtype.kind in "fiu" and one.size > 1
-    ][: len(style.SERIES)]
+        if one.dims == (dim,) and one.dtype.kind == "f" and one.size > 1 and np.isfinite(one.values).any()
+    ]
+    factors = [name for name in found if name.startswith(("r1", "r2", "r_free", "r_work"))]
+    return (factors or found)[: len(style.SERIES)]
 
 
 def _distributions(dataset: xr.Dataset) -> list[Picture]:

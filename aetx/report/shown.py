@@ -129,7 +129,7 @@ def turning_atoms(atoms: xr.Dataset) -> Turning | None:
     }
     caption = f"{kept.size} of {total} atoms, chosen evenly. " if kept.size < total else f"{total} atoms. "
     caption += "Drag to turn, + and − or the wheel (after a click) to zoom, two fingers on a touch screen; Cut takes "
-    caption += f"atoms off the front. Turns about {', '.join(f'{c:.1f}' for c in centre)} Å (x, y, z)."
+    caption += f"atoms off the front. Turns about {', '.join(f'{round(c, 1) + 0.0:.1f}' for c in centre)} Å (x, y, z)."
     return Turning(json.dumps(given, separators=(",", ":")), caption)
 
 

@@ -1,0 +1,309 @@
+"""The page of a run holds everything, escapes everything, and is one file."""
+
+import csv
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from aetx.core.record import FileRecord, InputRecord, RunRecord, StepRecord
+from aetx.model import ATOMS, SCORE, TILT_SERIES, VOLUME
+from aetx.report import headline, write_report, write_summary
+from aetx.report.page import link, seconds, size
+from aetx.report.shown import turning_atoms
+
+ONE, LENGTH, DEGREE = {"units": "1"}, {"units": "angstrom"}, {"units": "degree"}
+
+
+def grid(count: int, names: str) -> dict[str, Any]:
+    return {name: (name, (np.arange(count) - count // 2) * 0.4, LENGTH) for name in names}
+
+
+def atoms(count: int = 40) -> xr.Dataset:
+    rng = np.random.default_rng(0)
+    return ATOMS.stamp(
+        xr.Dataset(
+            {
+                "position": (("atom", "axis"), rng.uniform(-8, 8, (count, 3)), LENGTH),
+                "species": ("atom", rng.choice(np.array([78, 26], np.int32), count), ONE),
+                "intensity": ("atom", rng.uniform(1, 2, count).astype(np.float32), {"units": "count"}),
+                "sigma": (("atom", "axis"), np.full((count, 3), 0.05), LENGTH),
+            },
+            {"atom": ("atom", np.arange(count), ONE), "axis": ["x", "y", "z"]},
+        )
+    )
+
+
+def results() -> dict[str, xr.Dataset]:
+    rng = np.random.default_rng(0)
+    tilts = {"tilt": ("tilt", np.arange(5), ONE)}
+    poses = {name: ("tilt", np.linspace(-60, 60, 5) * (name == "theta"), DEGREE) for name in ("phi", "theta", "psi")}
+    series = xr.Dataset(
+        {"image": (("tilt", "y", "x"), rng.normal(9, 1, (5, 16, 16)), {"units": "count"})},
+        {**tilts, **poses, **grid(16, "yx")},
+    )
+    volume = xr.Dataset(
+        {
+            "density": (("z", "y", "x"), rng.normal(size=(16, 16, 16)).astype("f4"), {"units": "1/angstrom"}),
+            "r1": ("tilt", np.full(5, 0.5), ONE),
+        },
+        {**grid(16, "zyx"), **tilts, **poses},
+    )
+    score = xr.Dataset({"rmsd": ((), 0.123, LENGTH), "r1": ("tilt", np.full(5, 0.25), ONE)}, {**tilts, **poses})
+    return {
+        "series": TILT_SERIES.stamp(series),
+        "volume": VOLUME.stamp(volume),
+        "atoms": atoms(),
+        "score": SCORE.stamp(score),
+    }
+
+
+def record(**changes: Any) -> RunRecord:
+    file = FileRecord(path="data/pt.mrc", bytes=12_345_678, sha256="a1" * 32)
+    stated = InputRecord(
+        name="series",
+        kind="tilt_series",
+        reader="mrc",
+        files=[file],
+        stated={"pixel_size": "0.35 angstrom"},
+        facts={"dtype": "f4"},
+    )
+    steps = [
+        StepRecord(
+            name="volume", stage="export.cif", version=3, sources={"series": ["series"]},
+            params={"margin": 7.5}, state="computed", reason="no result with this key", key="b2" * 32,
+            store="results/volume.zarr", seconds=61.0, cpu_seconds=90.0, peak_bytes=5 * 10**8,
+            forecast_bytes=7 * 10**8, warnings=["three tilts are dim"],
+        ),
+        StepRecord(name="atoms", stage="gone.away", version=1, sources={}, params={"x": None}, state="reused"),
+        StepRecord(name="score", stage="measure.compare", version=1, sources={}, params={}, state="waiting"),
+    ]
+    values: dict[str, Any] = {
+        "title": "A title", "name": "", "status": "finished", "started": "2026-01-02T03:04:05+00:00",
+        "finished": "2026-01-02T03:05:10+00:00", "recipe": "aetx: 1\ntitle: A title\n", "recipe_path": "a.yaml",
+        "recipe_sha256": "c3" * 32, "command": ["aetx", "run", "a.yaml"], "inputs": [stated], "steps": steps,
+        "exports": ["atoms.extxyz"], "versions": {"numpy": "2.2"}, "machine": {"cpu": "two cores"},
+        "settings": {"memory": "1 GB"}, "variables": {"area": "22"},
+    }
+    return RunRecord(**{**values, **changes})
+
+
+class Parsed(HTMLParser):
+    """Tags with their attributes, and the text between, as a browser reads them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_holds_everything_that_the_record_says(tmp_path: Path) -> None:
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "atoms.extxyz").write_bytes(b"x" * 1500)
+    page = write_report(record(), results(), tmp_path)
+    assert page == tmp_path / "report.html"
+    text = Parsed(page.read_text("utf-8")).text
+    for words in (
+        *(
+            "A title",
+            "took 1 min 5 s",
+            "data/pt.mrc",
+            "12.3 MB",
+            "a1" * 32,
+            "0.35 angstrom",
+            "read by mrc",
+            "two cores",
+        ),
+        *("export.cif", "7.5 Å", "empty space between the atoms", "no result with this key", "three tilts are dim"),
+        *("Took 1 min 1 s (1 min 30 s of processor time)", "peak memory 500 MB", "forecast 700 MB", "b2" * 32),
+        *("atoms.extxyz", "1.5 kB", "aetx run a.yaml", "title: A title", "Slices in three directions", "0.123 Å"),
+        *("Atoms in 3D", "1 GB", "22", "gone.away"),
+    ):
+        assert words in text, words
+
+
+def test_every_picture_is_in_the_page_and_in_the_folder(tmp_path: Path) -> None:
+    tags = Parsed(write_report(record(), results(), tmp_path).read_text("utf-8")).tags
+    images = [attributes for tag, attributes in tags if tag == "img"]
+    assert len(images) == len(list((tmp_path / "figures").iterdir())) == 3 + 4 + 3 + 1
+    assert all(str(one["src"]).startswith("data:image/png;base64,") and one["alt"] for one in images)
+    assert (tmp_path / "figures" / "volume-slices.png").read_bytes()[:4] == b"\x89PNG"
+    for tag, attributes in tags:
+        if tag == "a" and not str(attributes["href"]).startswith(("#", "./exports")):
+            assert (tmp_path / str(attributes["href"])).is_file()
+
+
+def test_the_report_list_of_the_recipe_chooses_what_is_drawn(tmp_path: Path) -> None:
+    tiles = {**results(), "tile/20": results()["volume"]}
+    tiles.pop("volume")
+    write_report(record(report=["tile"]), tiles, tmp_path)
+    assert {one.name.partition("-")[0] for one in (tmp_path / "figures").iterdir()} == {"tile"}
+
+
+def test_nothing_is_fetched_and_only_the_own_script_may_run(tmp_path: Path) -> None:
+    page = write_report(record(), results(), tmp_path).read_text("utf-8")
+    tags = Parsed(page).tags
+    policy = next(a["content"] for tag, a in tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    assert str(policy).startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in str(policy)
+    assert [tag for tag, _ in tags].count("script") == 1
+    sources = [a[name] for _, a in tags for name in ("src", "href", "srcset", "data", "action") if a.get(name)]
+    assert all(re.match(r"data:|#|\./", str(one)) for one in sources), sources
+    assert not [name for _, a in tags for name in a if name.startswith("on") or name == "style"]
+
+
+@pytest.mark.parametrize("status", ["failed", "stopped", "running"])
+def test_a_run_that_did_not_finish_says_so_and_why(tmp_path: Path, status: str) -> None:
+    page = write_report(record(status=status, error="volume: the disk is full"), {}, tmp_path)
+    text = Parsed(page.read_text("utf-8")).text
+    assert {"failed": "This run failed", "stopped": "was stopped", "running": "had not finished"}[status] in text
+    assert "volume: the disk is full" in text
+
+
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    '" autofocus onfocus="alert(1)',
+    "</title><script>alert(1)</script>",
+    "</style><script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "</pre><iframe src=javascript:alert(1)>",
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "{{ cycler.__init__.__globals__.os.system('touch CANARY') }}",
+    "{% for x in ().__class__.__base__.__subclasses__() %}{% endfor %}",
+    "<!--<script>alert(1)//-->",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<math><mtext></mtext><script>alert(1)</script></math>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "<body onload=alert(1)>",
+    "\u2028<object data=x>",
+    "<meta http-equiv=refresh content=0;url=http://x>",
+]
+
+
+def poisoned(text: str) -> tuple[RunRecord, dict[str, xr.Dataset]]:
+    """Put a text into every place that a recipe, a file or a machine can fill."""
+    file = FileRecord(path=text, bytes=1, sha256=text)
+    both = {text: text}
+    step = StepRecord(
+        name=text, stage=text, version=1, sources={text: [text]}, params={text: text}, state="computed",
+        reason=text, key=text, store=text, seconds=1.0, warnings=[text],
+    )
+    input_record = InputRecord(name=f"in {text}", kind=text, reader=text, files=[file], stated=both, facts=both)
+    changes: dict[str, Any] = {
+        **dict.fromkeys(("title", "name", "started", "error", "recipe", "recipe_path", "recipe_sha256"), text),
+        **dict.fromkeys(("versions", "machine", "settings", "variables"), both),
+        "status": "failed", "inputs": [input_record], "steps": [step], "exports": [text], "command": [text],
+    }
+    score = xr.Dataset(
+        {text: ((), 1.0, {**ONE, "long_name": text}), "list": (("what",), [1.0, 2.0], ONE)}, {"what": ["a", text]}
+    )
+    columns = atoms().assign({text: ("atom", np.arange(40.0), {"units": "1"})})
+    return record(**changes), {text: SCORE.stamp(score), f"in {text}": ATOMS.stamp(columns)}
+
+
+def skeleton(page: Path) -> list[tuple[str, list[str]]]:
+    return [(tag, sorted(attributes)) for tag, attributes in Parsed(page.read_text("utf-8")).tags]
+
+
+@pytest.mark.parametrize("text", PAYLOADS)
+def test_no_text_of_a_run_becomes_a_tag_an_attribute_or_a_template(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = skeleton(write_report(*poisoned("plain"), tmp_path / "plain"))
+    page = write_report(*poisoned(text), tmp_path / "bad")
+    assert skeleton(page) == plain
+    assert text in Parsed(page.read_text("utf-8")).text
+    assert all(one.parent == tmp_path / "bad" / "figures" for one in (tmp_path / "bad").rglob("*.png"))
+    assert not list(tmp_path.rglob("CANARY"))
+    links = [str(a["href"]) for tag, a in Parsed(page.read_text("utf-8")).tags if tag == "a"]
+    assert all(one.startswith(("#", "./")) for one in links)
+    poisoned_summary = write_summary([poisoned(text)[0]], tmp_path / "bad")
+    assert skeleton(poisoned_summary) == skeleton(write_summary([poisoned("plain")[0]], tmp_path / "plain"))
+
+
+def test_headline_numbers_come_from_the_atoms_step_and_the_last_score() -> None:
+    found = headline(record(), results())
+    assert found == pytest.approx({"atoms": 40, "sigma": 0.05, "r1": 0.25, "rmsd": 0.123})
+    assert headline(record(), {"volume": results()["volume"]}) == {"r1": 0.5}
+    assert headline(record(), {}) == {}
+
+
+def test_the_page_notes_the_headline_in_the_record_for_the_summary(tmp_path: Path) -> None:
+    one = record(name="a")
+    write_report(one, results(), tmp_path / "a")
+    assert one.numbers["atoms"] == 40
+
+
+def test_the_summary_has_a_row_for_each_job(tmp_path: Path) -> None:
+    jobs = [
+        record(name="area 20", numbers={"atoms": 40, "r1": 0.25}),
+        record(name="=cmd", status="failed", error="no disk\nmore", variables={"area": "-5"}),
+    ]
+    page = write_summary(jobs, tmp_path)
+    text = Parsed(page.read_text("utf-8")).text
+    for words in ("area 20", "0.2500", "failed", "no disk", "Mean R1"):
+        assert words in text
+    assert "RMSD" not in text
+    with (tmp_path / "summary.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["job"] for row in rows] == ["area 20", "'=cmd"]
+    assert rows[0]["r1"] == "0.25"
+    assert rows[0]["rmsd_angstrom"] == ""
+    assert rows[1]["area"] == "-5"
+    assert rows[0]["report"] == "./area%2020/report.html"
+
+
+def test_writing_again_replaces_the_page_and_leaves_nothing_aside(tmp_path: Path) -> None:
+    write_report(record(title="old"), {}, tmp_path)
+    write_report(record(title="new"), {}, tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
+    assert "new" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_many_atoms_are_thinned_and_said_to_be() -> None:
+    count = 100_500
+    position = np.random.default_rng(0).uniform(-100, 100, (count, 3))
+    many = xr.Dataset(
+        {"position": (("atom", "axis"), position, LENGTH), "species": ("atom", np.zeros(count, np.int32), ONE)},
+        {"atom": ("atom", np.arange(count), ONE), "axis": ["x", "y", "z"]},
+    )
+    made = turning_atoms(ATOMS.stamp(many))
+    assert made is not None
+    assert "100000 of 100500 atoms" in made.caption
+    assert len(made.json) < 2_000_000
+
+
+def test_no_atoms_give_no_view() -> None:
+    assert turning_atoms(atoms(0)) is None
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2**32, "4.3 GB")])
+def test_sizes_are_written_for_people(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.05, "0.05 s"), (12.34, "12.3 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")]
+)
+def test_times_are_written_for_people(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+def test_a_link_cannot_leave_for_another_scheme() -> None:
+    assert link("javascript:alert(1)") == "./javascript%3Aalert%281%29"
