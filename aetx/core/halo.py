@@ -6,8 +6,10 @@ bit as on the whole array, whatever the block.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import dask
 import dask.array as da
@@ -17,6 +19,7 @@ import xarray as xr
 from aetx.errors import EnvironmentFault, Problem
 
 Box = tuple[tuple[int, int], ...]
+Table = TypeVar("Table")
 MULTIPLE = 64
 """Blocks are whole numbers of storage chunks along each axis."""
 
@@ -83,17 +86,19 @@ def halo_map(
         box = tuple((int(a), int(b)) for a, b in block_info[None]["array-location"])
         return _apply(function, variable, box, depth)
 
-    data = da.map_blocks(one, chunks=chunks, dtype=dtype, meta=np.empty((0,) * source.ndim, dtype))
+    # a name of its own: dask would pickle the whole source to make one
+    name = f"halo-{uuid.uuid4().hex}"
+    data = da.map_blocks(one, name=name, chunks=chunks, dtype=dtype, meta=np.empty((0,) * source.ndim, dtype))
     return xr.DataArray(data, dims=source.dims, coords=source.coords)
 
 
 def halo_tables(
-    function: Callable[[np.ndarray, Box, Box], np.ndarray],
+    function: Callable[[np.ndarray, Box, Box], Table],
     source: xr.DataArray,
     *,
     depth: int,
     block: tuple[int, ...],
-) -> list[np.ndarray]:
+) -> list[Table]:
     """Compute a table for each block and return them in order of the blocks.
 
     `function` is handed the padded block, the box of the block inside the whole array, and the box of the padded
@@ -105,7 +110,8 @@ def halo_tables(
     tasks = []
     for index in np.ndindex(*(len(sizes) for sizes in chunks)):
         box = tuple((int(edge[i]), int(edge[i + 1])) for edge, i in zip(edges, index, strict=True))
-        tasks.append(dask.delayed(_table, pure=False)(function, variable, box, depth))
+        # bound, not passed: dask would compute the whole of a lazy variable to hand it over
+        tasks.append(dask.delayed(partial(_table, function, variable, box, depth), pure=False)())
     return list(dask.compute(*tasks))
 
 
@@ -114,7 +120,11 @@ def _padded(box: Box, shape: tuple[int, ...], depth: int) -> Box:
 
 
 def _read(variable: xr.Variable, box: Box) -> np.ndarray:
-    return np.asarray(variable[tuple(slice(a, b) for a, b in box)].values)
+    part = variable[tuple(slice(a, b) for a, b in box)]
+    if part.chunks is not None:
+        # a task waits for its own piece: a second pool of threads would double the memory
+        part = part.compute(scheduler="synchronous")
+    return np.asarray(part.values)
 
 
 def _apply(function: Callable[[np.ndarray], np.ndarray], variable: xr.Variable, box: Box, depth: int) -> np.ndarray:
@@ -128,9 +138,7 @@ def _apply(function: Callable[[np.ndarray], np.ndarray], variable: xr.Variable, 
     return np.ascontiguousarray(result[inner])
 
 
-def _table(
-    function: Callable[[np.ndarray, Box, Box], np.ndarray], variable: xr.Variable, box: Box, depth: int
-) -> np.ndarray:
+def _table(function: Callable[[np.ndarray, Box, Box], Table], variable: xr.Variable, box: Box, depth: int) -> Table:
     outer = _padded(box, variable.shape, depth)
     try:
         return function(_read(variable, outer), box, outer)

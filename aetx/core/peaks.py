@@ -1,0 +1,159 @@
+"""What the tracing stages share: reading a volume block by block, its maxima, and the table of atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from aetx.core.halo import Box, block_shape, halo_tables
+from aetx.errors import InputError, Problem
+from aetx.kernels import peaks
+from aetx.model import spacing
+
+Table = TypeVar("Table")
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+COPIES = 4
+"""float32 arrays of a padded block's size that a task of `Blocks` holds: as read, decoded, residual, and scratch."""
+IN_MEMORY = 128
+"""Edge of the blocks of a volume that is in memory: small ones stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A volume that is read in padded blocks, and how many bytes that may take."""
+
+    density: xr.DataArray
+    memory: int | None
+
+    @classmethod
+    def of(cls, volume: xr.Dataset, memory: int | None) -> Blocks:
+        """Take the density of a volume; one that fits a third of the memory is read once and kept."""
+        density = volume["density"]
+        if density.nbytes <= (2**30 if memory is None else memory // 3):
+            memory = None if memory is None else memory - density.nbytes
+            density = density.copy(data=density.values)
+        return cls(density, memory)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        z, y, x = self.density.shape
+        return z, y, x
+
+    @property
+    def steps(self) -> F64:
+        """Size of a voxel along z, y, x in angstrom."""
+        return np.array([spacing(self.density.to_dataset(name="density"), axis) for axis in ("z", "y", "x")])
+
+    def tables(self, work: Callable[[NDArray[Any], Box, Box], Table], depth: int) -> list[Table]:
+        """Return ``work(block, box, outer)`` of each padded block, in order of the blocks."""
+        if isinstance(self.density.data, np.ndarray):
+            block = tuple(min(size, IN_MEMORY) for size in self.shape)
+        else:
+            block = block_shape(self.shape, depth, COPIES, self.memory)
+        return halo_tables(work, self.density, depth=depth, block=block)
+
+
+def _checked(block: NDArray[Any], outer: Box) -> F32:
+    values = np.ascontiguousarray(block, np.float32)
+    if not peaks.finite(values.reshape(-1)):
+        place = np.argwhere(~np.isfinite(values))[0] + [low for low, _ in outer]
+        z, y, x = (int(i) for i in place)
+        raise InputError(
+            Problem(
+                "volume",
+                f"density[{z}, {y}, {x}]",
+                repr(float(values[tuple(place - [low for low, _ in outer])])),
+                "a finite number",
+                "mend the volume, or the images and masks it was reconstructed from",
+            )
+        )
+    return values
+
+
+def _histogram(block: NDArray[Any], box: Box, outer: Box) -> I64:
+    values = _checked(block, outer)
+    low, high = _inner(box, outer)
+    return peaks.height_histogram(peaks.local_maxima(values, low, high, 0.0)[1])
+
+
+def _inner(box: Box, outer: Box) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    low = tuple(a - o for (a, _), (o, _) in zip(box, outer, strict=True))
+    high = tuple(b - o for (_, b), (o, _) in zip(box, outer, strict=True))
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+
+def _maxima(block: NDArray[Any], box: Box, outer: Box, *, floor: float) -> F64:
+    values = np.ascontiguousarray(block, np.float32)
+    indices, heights = peaks.local_maxima(values, *_inner(box, outer), floor)
+    rows = np.empty((len(indices), 10))
+    rows[:, 0:3] = indices + [low for low, _ in outer]
+    rows[:, 3] = heights
+    for k in range(3):
+        for side, column in ((-1, 4 + 2 * k), (1, 5 + 2 * k)):
+            there = indices.copy()
+            there[:, k] += side
+            rows[:, column] = values[tuple(there.T)]
+    return rows
+
+
+def typical_maximum(blocks: Blocks) -> float:
+    """Return the height of a typical bright maximum of a volume, 0 where it has none above zero.
+
+    Raises
+    ------
+    InputError
+        If a voxel is not finite.
+    """
+    counts = blocks.tables(_histogram, 1)
+    total = np.sum(np.stack(counts), axis=0)
+    return peaks.typical_height(total)
+
+
+def separated_maxima(blocks: Blocks, floor: float, separation: float) -> F64:
+    """Return maxima above `floor`, brightest first, none nearer than `separation` (angstrom) to a brighter one.
+
+    Shape (maxima, 10): index z, y, x, value, and the values before and after it along z, y, x.
+    """
+    rows = np.concatenate(blocks.tables(partial(_maxima, floor=floor), 1))
+    rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0], -rows[:, 3]))]
+    return rows[peaks.separated(rows[:, :3] * blocks.steps, separation)]
+
+
+def atoms_at(density: xr.DataArray, voxels: F64, **columns: xr.DataArray) -> xr.Dataset:
+    """Make the table of atoms at given places.
+
+    Parameters
+    ----------
+    density
+        The volume that the places belong to; its coordinates say where it lies.
+    voxels
+        Index z, y, x of each atom, with fractions; shape (atoms, 3).
+    **columns
+        Further variables, on `atom`, or on `atom` and `axis` in the order x, y, z.
+    """
+    position = np.empty((len(voxels), 3))
+    for k, axis in enumerate(("z", "y", "x")):
+        values = density.coords[axis].values.astype(float)
+        step = (values[-1] - values[0]) / (values.size - 1) if values.size > 1 else 0.0
+        position[:, 2 - k] = values[0] + step * voxels[:, k]
+    return xr.Dataset(
+        {
+            "position": (("atom", "axis"), position, {"units": "angstrom"}),
+            "species": ("atom", np.zeros(len(voxels), np.int32), {"units": "1"}),
+            **columns,
+        },
+        coords={
+            "atom": ("atom", np.arange(len(voxels)), {"units": "1"}),
+            "axis": ("axis", np.array(["x", "y", "z"])),
+        },
+    )
