@@ -1,1 +1,46 @@
-"""Plan, store and dask to results."""
+"""Plan and store and dask to results: what runs, why, with how much memory, and what it leaves."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from aetx.run.threads import limit_threads
+
+if TYPE_CHECKING:
+    from aetx.run.outlook import Forecasts, JobForecast, StepForecast, forecast
+    from aetx.run.plan import JobsError, Records, run_plan
+    from aetx.run.stop import Stopped
+    from aetx.run.verify import verify_output
+
+__all__ = [
+    "Forecasts",
+    "JobForecast",
+    "JobsError",
+    "Records",
+    "StepForecast",
+    "Stopped",
+    "forecast",
+    "limit_threads",
+    "run_plan",
+    "verify_output",
+]
+
+_HOMES = {
+    "Forecasts": "outlook",
+    "JobForecast": "outlook",
+    "JobsError": "plan",
+    "Records": "plan",
+    "StepForecast": "outlook",
+    "Stopped": "stop",
+    "forecast": "outlook",
+    "run_plan": "plan",
+    "verify_output": "verify",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import numpy and dask only when something that needs them is asked for: `limit_threads` comes before them."""
+    if name not in _HOMES:
+        raise AttributeError(name)
+    return getattr(importlib.import_module(f"aetx.run.{_HOMES[name]}"), name)
