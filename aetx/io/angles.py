@@ -217,7 +217,7 @@ def _far(theta: np.ndarray) -> np.ndarray:
         return np.flatnonzero(np.abs(theta) > 360)
     order = np.argsort(theta)
     gaps = np.diff(theta[order])
-    usual = max(2 * float(np.median(gaps)), 10.0) if gaps.size else 0.0
+    usual = max(1.5 * float(np.median(gaps)), 10.0) if gaps.size else 0.0
     group = np.concatenate([[0], np.cumsum(gaps > usual)])
     main = np.bincount(group).argmax()
     return np.sort(order[(np.abs(theta[order]) > 90.0 + 1e-6) & (group != main)])

@@ -91,7 +91,9 @@ class Dresser:
             raise self.fail(name, what, "real numbers", "name another variable, or write real numbers")
         dims = self._named(name, tuple(map(str, one.dims)), one.shape)
         order = tuple(dims.index(axis) for axis in self._dims if axis in dims)
-        return View(one, order).variable(tuple(axis for axis in self._dims if axis in dims))
+        return View(one, order, place=(Path(self.source), name)).variable(
+            tuple(axis for axis in self._dims if axis in dims)
+        )
 
     def _main_name(self, raw: xr.Dataset) -> str:
         names = [str(name) for name in raw.data_vars]

@@ -7,6 +7,8 @@ import errno
 import math
 import os
 import struct
+import tokenize
+import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,10 +33,13 @@ LIBRARY_ERRORS = (
     NotImplementedError,
     OSError,
     RuntimeError,
+    SyntaxError,
     TypeError,
     UnboundLocalError,
     ValueError,
     struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
     zlib.error,
 )
 """What libraries raise on files that are not what they should be."""
@@ -214,11 +219,20 @@ def pread(path: Path, offset: int, size: int) -> bytes:
 
 
 class View(LazyArray):
-    """Another array with its axes in another order, its values times a factor, or its type changed."""
+    """Another array with its axes in another order, its values times a factor, or its type changed.
+
+    `place` is the file and the name to blame where the other array cannot be read.
+    """
 
     def __init__(
-        self, inner: xr.Variable, order: tuple[int, ...], factor: float = 1.0, dtype: np.dtype[Any] | None = None
+        self,
+        inner: xr.Variable,
+        order: tuple[int, ...],
+        factor: float = 1.0,
+        dtype: np.dtype[Any] | None = None,
+        place: tuple[Path, str] | None = None,
     ) -> None:
+        self.place = place
         self.inner = inner
         self.order = order
         self.factor = factor
@@ -229,11 +243,20 @@ class View(LazyArray):
     def read(self, key: Key) -> np.ndarray:
         """Return the part of the array that `key` picks."""
         back = np.argsort(self.order)
-        found = np.asarray(self.inner[tuple(key[place] for place in back)].values)
+        inner = tuple(key[place] for place in back)
+        if self.place is None:
+            found = np.asarray(self.inner[inner].values)
+        else:
+            with reading(self.place[0], f"{self.place[1]}[{_spelled(inner)}]", "readable pixels"):
+                found = np.asarray(self.inner[inner].values)
         kept = [axis for place, axis in enumerate(self.order) if not isinstance(key[place], int | np.integer)]
         ranks = {axis: place for place, axis in enumerate(sorted(kept))}
         turned = found.transpose([ranks[axis] for axis in kept])
         return turned if self.factor == 1.0 else turned.astype(self.dtype, copy=False) * self.dtype.type(self.factor)
+
+
+def _spelled(key: Key) -> str:
+    return ", ".join(f"{one.start or 0}:{one.stop}" if isinstance(one, slice) else str(one) for one in key)
 
 
 def check_bomb(path: Path, field: str, claimed: int, packed: int) -> None:

@@ -171,8 +171,10 @@ class Stated(Params):
         try:
             return cls.model_validate(dict(values), context="recipe" if recipe else None)
         except ValidationError as error:
-            by_field = {one["loc"][:1]: _problem(source, dict(one)) for one in reversed(error.errors())}
-            raise InputError(reversed(by_field.values())) from error
+            # of the alternatives of a type, the one that fits best speaks
+            deepest = sorted(error.errors(), key=lambda one: (not one["type"].endswith("_type"), len(one["loc"])))
+            by_field = {one["loc"][:1]: _problem(source, dict(one)) for one in deepest}
+            raise InputError(by_field.values()) from error
 
     def side_files(self) -> list[Path]:
         """Return the files beside the data that are named here."""
@@ -217,7 +219,8 @@ class Stated(Params):
 
 
 def _problem(source: str, error: dict[str, Any]) -> Problem:
-    place = ".".join(str(part) for part in error["loc"]) or "input"
+    parts = [part for at, part in enumerate(error["loc"]) if at == 0 or isinstance(part, int)]
+    place = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in parts) or "input"
     wanted = str(error["msg"]).removeprefix("Value error, ")
     field = Stated.model_fields.get(str(error["loc"][0])) if error["loc"] else None
     fix = f"state {field.description}" if field is not None else "mend the input block"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import xarray as xr
 
 from aetx.core import reader
 from aetx.core.params import NoParams
-from aetx.io.lazy import check_bomb, reading, wrong
+from aetx.io.lazy import View, check_bomb, reading, wrong
 from aetx.model import KINDS
 
 MANIFEST = "aetx-manifest.json"
@@ -58,7 +59,8 @@ def zarr(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
         meta = _metadata(path, f"{name}/zarr.json", files)
         if meta.get("node_type") == "array":
             _check_array(path, name, meta, files)
-    with reading(path, "metadata", "a Zarr store that xarray reads"):
+    with reading(path, "metadata", "a Zarr store that xarray reads"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Object at .* is not recognized")  # the manifest
         found = xr.open_dataset(
             path, engine="zarr", chunks=None, consolidated=False, cache=False, mask_and_scale=False, decode_times=False
         )
@@ -66,6 +68,11 @@ def zarr(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
         for name, one in words.items():
             plain = (one.dims, np.asarray(one.values).astype(str), one.attrs)
             found = found.assign_coords({name: plain}) if name in found.coords else found.assign({name: plain})
+        for label in found.data_vars:
+            data = found.variables[label]
+            if data.ndim > 1 and data.dtype.kind in "biuf":
+                view = View(data, tuple(range(data.ndim)), dtype=data.dtype, place=(path, str(label)))
+                found[label] = view.variable(tuple(map(str, data.dims)), dict(data.attrs))
     return found.drop_encoding()
 
 
