@@ -1,10 +1,12 @@
 """A real browser, spoken to over a pipe: what it loads, what it says, what it shows."""
 
 import base64
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,25 +15,30 @@ from typing import Any
 import pytest
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PLACE = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
+)
 
 
 class Browser:
     """One page in a headless browser (DevTools protocol, messages ended by a zero byte on descriptors 3 and 4)."""
 
     def __init__(self, program: str, profile: Path, *options: str) -> None:
-        taken, given = os.pipe()
-        answered, answer = os.pipe()
+        pipes = [*os.pipe(), *os.pipe()]
+        taken, given, answered, answer = (fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in pipes)
         arguments = [
             *(program, "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--no-first-run"),
             *("--enable-unsafe-swiftshader", "--remote-debugging-pipe", f"--user-data-dir={profile}", *options),
             "about:blank",
         ]
-        shell = ["sh", "-c", f'exec "$@" 3<&{taken} 4>&{answer}', "sh", *arguments]
         self.process = subprocess.Popen(
-            shell, pass_fds=(taken, answer), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", PLACE, str(taken), str(answer), *arguments],
+            pass_fds=(taken, answer),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        os.close(taken)
-        os.close(answer)
+        for end in (*pipes, taken, answer):
+            os.close(end)
         self._to, self._from, self._rest, self._number = given, answered, b"", 0
         self.events: list[dict[str, Any]] = []
         targets = self.call("Target.getTargets")["targetInfos"]

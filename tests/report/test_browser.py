@@ -1,6 +1,7 @@
 """The page in a real browser: it says nothing, fetches nothing, draws the atoms, and they turn."""
 
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from aetx.report import write_report, write_summary
-from tests.report.test_report import atoms, record, results
+from tests.report.made import atoms, record, results
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,8 @@ def balls(browser: Any) -> np.ndarray:
     browser.ask("document.querySelector('.atoms3d').scrollIntoView()")
     browser.ask("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     names = ("left", "top", "right", "bottom")
-    edges = [browser.ask(f"document.querySelector('.stage').getBoundingClientRect().{name}") for name in names]
-    shown = Image.open(io.BytesIO(browser.picture())).convert("RGB").crop(tuple(int(edge) for edge in edges))
+    box = [int(browser.ask(f"document.querySelector('.stage').getBoundingClientRect().{name}")) for name in names]
+    shown = Image.open(io.BytesIO(browser.picture())).convert("RGB").crop((box[0], box[1], box[2], box[3]))
     return np.asarray(shown).astype(int)
 
 
@@ -76,12 +77,12 @@ def test_buttons_and_sliders_change_the_view(browser: Any, page: Path) -> None:
     for change in (
         "document.querySelector('[data-view=z]').click()",
         "document.querySelector('[data-zoom=\"0.8\"]').click()",
-        "(() => { const s = document.querySelector('[name=cut]'); s.value = 0.5; s.dispatchEvent(new Event('input')); })()",
-        "(() => { const s = document.querySelector('.atoms3d select'); s.value = 1; s.dispatchEvent(new Event('change')); })()",
+        "{ const s = document.querySelector('[name=cut]'); s.value = 0.5; s.dispatchEvent(new Event('input')); }",
+        "{ const s = document.querySelector('select'); s.value = 1; s.dispatchEvent(new Event('change')); }",
     ):
         browser.ask(change)
         seen.append(balls(browser))
-    for one, other in zip(seen, seen[1:], strict=False):
+    for one, other in itertools.pairwise(seen):
         assert (np.abs(one - other).max(axis=2) > 20).mean() > 0.005
     assert console(browser) == []
 

@@ -1,6 +1,7 @@
 """The page of a run holds everything, escapes everything, and is one file."""
 
 import csv
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,85 +12,11 @@ import pytest
 import xarray as xr
 
 from aetx.core.record import FileRecord, InputRecord, RunRecord, StepRecord
-from aetx.model import ATOMS, SCORE, TILT_SERIES, VOLUME
+from aetx.model import ATOMS, SCORE
 from aetx.report import headline, write_report, write_summary
 from aetx.report.page import link, seconds, size
 from aetx.report.shown import turning_atoms
-
-ONE, LENGTH, DEGREE = {"units": "1"}, {"units": "angstrom"}, {"units": "degree"}
-
-
-def grid(count: int, names: str) -> dict[str, Any]:
-    return {name: (name, (np.arange(count) - count // 2) * 0.4, LENGTH) for name in names}
-
-
-def atoms(count: int = 40) -> xr.Dataset:
-    rng = np.random.default_rng(0)
-    return ATOMS.stamp(
-        xr.Dataset(
-            {
-                "position": (("atom", "axis"), rng.uniform(-8, 8, (count, 3)), LENGTH),
-                "species": ("atom", rng.choice(np.array([78, 26], np.int32), count), ONE),
-                "intensity": ("atom", rng.uniform(1, 2, count).astype(np.float32), {"units": "count"}),
-                "sigma": (("atom", "axis"), np.full((count, 3), 0.05), LENGTH),
-            },
-            {"atom": ("atom", np.arange(count), ONE), "axis": ["x", "y", "z"]},
-        )
-    )
-
-
-def results() -> dict[str, xr.Dataset]:
-    rng = np.random.default_rng(0)
-    tilts = {"tilt": ("tilt", np.arange(5), ONE)}
-    poses = {name: ("tilt", np.linspace(-60, 60, 5) * (name == "theta"), DEGREE) for name in ("phi", "theta", "psi")}
-    series = xr.Dataset(
-        {"image": (("tilt", "y", "x"), rng.normal(9, 1, (5, 16, 16)), {"units": "count"})},
-        {**tilts, **poses, **grid(16, "yx")},
-    )
-    volume = xr.Dataset(
-        {
-            "density": (("z", "y", "x"), rng.normal(size=(16, 16, 16)).astype("f4"), {"units": "1/angstrom"}),
-            "r1": ("tilt", np.full(5, 0.5), ONE),
-        },
-        {**grid(16, "zyx"), **tilts, **poses},
-    )
-    score = xr.Dataset({"rmsd": ((), 0.123, LENGTH), "r1": ("tilt", np.full(5, 0.25), ONE)}, {**tilts, **poses})
-    return {
-        "series": TILT_SERIES.stamp(series),
-        "volume": VOLUME.stamp(volume),
-        "atoms": atoms(),
-        "score": SCORE.stamp(score),
-    }
-
-
-def record(**changes: Any) -> RunRecord:
-    file = FileRecord(path="data/pt.mrc", bytes=12_345_678, sha256="a1" * 32)
-    stated = InputRecord(
-        name="series",
-        kind="tilt_series",
-        reader="mrc",
-        files=[file],
-        stated={"pixel_size": "0.35 angstrom"},
-        facts={"dtype": "f4"},
-    )
-    steps = [
-        StepRecord(
-            name="volume", stage="export.cif", version=3, sources={"series": ["series"]},
-            params={"margin": 7.5}, state="computed", reason="no result with this key", key="b2" * 32,
-            store="results/volume.zarr", seconds=61.0, cpu_seconds=90.0, peak_bytes=5 * 10**8,
-            forecast_bytes=7 * 10**8, warnings=["three tilts are dim"],
-        ),
-        StepRecord(name="atoms", stage="gone.away", version=1, sources={}, params={"x": None}, state="reused"),
-        StepRecord(name="score", stage="measure.compare", version=1, sources={}, params={}, state="waiting"),
-    ]
-    values: dict[str, Any] = {
-        "title": "A title", "name": "", "status": "finished", "started": "2026-01-02T03:04:05+00:00",
-        "finished": "2026-01-02T03:05:10+00:00", "recipe": "aetx: 1\ntitle: A title\n", "recipe_path": "a.yaml",
-        "recipe_sha256": "c3" * 32, "command": ["aetx", "run", "a.yaml"], "inputs": [stated], "steps": steps,
-        "exports": ["atoms.extxyz"], "versions": {"numpy": "2.2"}, "machine": {"cpu": "two cores"},
-        "settings": {"memory": "1 GB"}, "variables": {"area": "22"},
-    }
-    return RunRecord(**{**values, **changes})
+from tests.report.made import LENGTH, ONE, atoms, record, results
 
 
 class Parsed(HTMLParser):
@@ -195,25 +122,29 @@ PAYLOADS = [
 ]
 
 
-def poisoned(text: str) -> tuple[RunRecord, dict[str, xr.Dataset]]:
-    """Put a text into every place that a recipe, a file or a machine can fill."""
+def poisoned(text: str) -> RunRecord:
+    """Put a text into every place of a record that a recipe, a file or a machine can fill."""
     file = FileRecord(path=text, bytes=1, sha256=text)
     both = {text: text}
     step = StepRecord(
-        name=text, stage=text, version=1, sources={text: [text]}, params={text: text}, state="computed",
-        reason=text, key=text, store=text, seconds=1.0, warnings=[text],
+        name=text, stage=text, version=1, sources={text: [text]}, params={text: text},
+        state="computed", reason=text, key=text, store=text, seconds=1.0, warnings=[text],
     )
-    input_record = InputRecord(name=f"in {text}", kind=text, reader=text, files=[file], stated=both, facts=both)
+    given = InputRecord(name=text, kind=text, reader=text, files=[file], stated=both, facts=both)
     changes: dict[str, Any] = {
         **dict.fromkeys(("title", "name", "started", "error", "recipe", "recipe_path", "recipe_sha256"), text),
         **dict.fromkeys(("versions", "machine", "settings", "variables"), both),
-        "status": "failed", "inputs": [input_record], "steps": [step], "exports": [text], "command": [text],
+        "status": "failed", "inputs": [given], "steps": [step], "exports": [text], "command": [text],
     }
-    score = xr.Dataset(
-        {text: ((), 1.0, {**ONE, "long_name": text}), "list": (("what",), [1.0, 2.0], ONE)}, {"what": ["a", text]}
-    )
-    columns = atoms().assign({text: ("atom", np.arange(40.0), {"units": "1"})})
-    return record(**changes), {text: SCORE.stamp(score), f"in {text}": ATOMS.stamp(columns)}
+    return record(**changes)
+
+
+def poisoned_results(texts: list[str]) -> dict[str, xr.Dataset]:
+    """Put texts into the names of datasets, variables, columns and labels."""
+    named = {f"{i} {text}": ((), 1.0, {**ONE, "long_name": text}) for i, text in enumerate(texts)}
+    score = xr.Dataset({**named, "list": ("what", np.arange(float(len(texts))), ONE)}, {"what": texts})
+    columns = atoms().assign({text: ("atom", np.arange(40.0), ONE) for text in texts})
+    return {texts[0]: SCORE.stamp(score), texts[1]: ATOMS.stamp(columns)}
 
 
 def skeleton(page: Path) -> list[tuple[str, list[str]]]:
@@ -221,20 +152,31 @@ def skeleton(page: Path) -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("text", PAYLOADS)
-def test_no_text_of_a_run_becomes_a_tag_an_attribute_or_a_template(
+def test_no_text_of_a_record_becomes_a_tag_an_attribute_or_a_template(
     tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plain = skeleton(write_report(*poisoned("plain"), tmp_path / "plain"))
-    page = write_report(*poisoned(text), tmp_path / "bad")
-    assert skeleton(page) == plain
+    page = write_report(poisoned(text), {}, tmp_path / "bad")
+    assert skeleton(page) == skeleton(write_report(poisoned("plain"), {}, tmp_path / "plain"))
     assert text in Parsed(page.read_text("utf-8")).text
-    assert all(one.parent == tmp_path / "bad" / "figures" for one in (tmp_path / "bad").rglob("*.png"))
     assert not list(tmp_path.rglob("CANARY"))
     links = [str(a["href"]) for tag, a in Parsed(page.read_text("utf-8")).tags if tag == "a"]
     assert all(one.startswith(("#", "./")) for one in links)
-    poisoned_summary = write_summary([poisoned(text)[0]], tmp_path / "bad")
-    assert skeleton(poisoned_summary) == skeleton(write_summary([poisoned("plain")[0]], tmp_path / "plain"))
+    summary = write_summary([poisoned(text)], tmp_path / "bad")
+    assert skeleton(summary) == skeleton(write_summary([poisoned("plain")], tmp_path / "plain"))
+
+
+def test_no_name_in_a_dataset_becomes_a_tag_an_attribute_or_a_file_elsewhere(tmp_path: Path) -> None:
+    texts = [*PAYLOADS, "../../up", "/abs"]
+    pages = []
+    for names, folder in ((texts, "bad"), ([f"plain {i}" for i in range(len(texts))], "plain")):
+        given = poisoned_results(names)
+        steps = [StepRecord(name=name, stage="x.y", version=1, sources={}, params={}) for name in given]
+        pages.append(write_report(record(steps=steps), given, tmp_path / folder))
+    assert skeleton(pages[0]) == skeleton(pages[1])
+    assert {one.parent for one in tmp_path.rglob("*.png")} == {one.parent / "figures" for one in pages}
+    found = [str(a["data-atoms"]) for _, a in Parsed(pages[0].read_text("utf-8")).tags if "data-atoms" in a]
+    assert json.loads(found[0])["channels"][4]["name"] in [text.replace("_", " ") for text in texts]
 
 
 def test_headline_numbers_come_from_the_atoms_step_and_the_last_score() -> None:
