@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import functools
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
@@ -54,7 +56,7 @@ class Registry:
         else:
             raise RecipeError(_unknown("stage", name, self.stage_names()))
         if not isinstance(found, Stage) or found.name != name:
-            raise RecipeError(Problem(name, "stage", repr(found), f"a stage named {name!r}", "mend the plugin"))
+            raise RecipeError(Problem(name, "stage", _told(found), f"a stage named {name!r}", "mend the plugin"))
         return found
 
     def reader(self, name: str) -> Reader:
@@ -73,7 +75,7 @@ class Registry:
         else:
             raise RecipeError(_unknown("reader", name, self.reader_names()))
         if not isinstance(found, Reader) or found.name != name:
-            raise RecipeError(Problem(name, "reader", repr(found), f"a reader named {name!r}", "mend the plugin"))
+            raise RecipeError(Problem(name, "reader", _told(found), f"a reader named {name!r}", "mend the plugin"))
         return found
 
     def readers_for(self, path: Path) -> list[Reader]:
@@ -82,21 +84,26 @@ class Registry:
         return [one for one in readers if any(fnmatch.fnmatch(path.name.lower(), glob) for glob in one.patterns)]
 
     def _entries(self, group: str) -> dict[str, metadata.EntryPoint]:
-        if not self.plugins:
-            return {}
-        found = {}
-        for point in metadata.entry_points(group=group):
-            if point.dist is not None and point.dist.name in self.plugins:
-                found[point.name] = point
-        return found
+        return _entry_points(group, self.plugins, tuple(sys.path)) if self.plugins else {}
 
     def missing_plugins(self) -> list[str]:
         """Return the plugins that were named but are not installed."""
         return sorted(name for name in self.plugins if not _installed(name))
 
 
+@functools.lru_cache(maxsize=8)
+def _entry_points(group: str, plugins: frozenset[str], _: tuple[str, ...]) -> dict[str, metadata.EntryPoint]:
+    """Return the entry points of packages; remembered, as it reads the metadata of everything that is installed."""
+    points = metadata.entry_points(group=group)
+    return {point.name: point for point in points if point.dist is not None and point.dist.name in plugins}
+
+
 def _unknown(what: str, name: str, known: Iterable[str]) -> Problem:
     return Problem(name, what, repr(name), f"a known {what}", did_you_mean(name, known))
+
+
+def _told(found: object) -> str:
+    return repr(found.name) if isinstance(found, (Stage, Reader)) else repr(found)
 
 
 def _installed(name: str) -> bool:
@@ -107,9 +114,10 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _modules(package: str) -> list[str]:
+@functools.cache
+def _modules(package: str) -> tuple[str, ...]:
     folders = importlib.import_module(package).__path__
-    return sorted(found.name for found in pkgutil.iter_modules(folders) if not found.name.startswith("_"))
+    return tuple(sorted(found.name for found in pkgutil.iter_modules(folders) if not found.name.startswith("_")))
 
 
 def stage_summary(name: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aetx.recipe.findings import Findings
+from aetx.recipe.substitute import give
 from aetx.recipe.text import Node
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|.*::", re.DOTALL)
@@ -79,7 +80,10 @@ class Files:
         if node.broken:
             return None
         text = node.raw if node.plain and node.value is not None else node.value
-        if not isinstance(text, str) or not text.strip():
+        if node.value is None and node.reference:
+            found = f"'${{{node.reference}}}', which has no value"
+            self.findings.say(node.place, where, found, "the path of a file", give(node.reference))
+        elif not isinstance(text, str) or not text.strip():
             self.findings.say(node.place, where, node.found, "the path of a file", "write it as text")
         elif _REMOTE.match(text):
             fix = (

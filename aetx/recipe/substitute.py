@@ -33,7 +33,9 @@ class Scope:
         whole = _REFERENCE.fullmatch(node.value)
         if whole and whole[1] is not None:
             found = self._look_up(whole, node, where)
-            return replace(_moved(found, node), key=node.key) if found else replace(node, broken=True)
+            if found is None:
+                return replace(node, broken=True)
+            return replace(_moved(found, node), key=node.key, reference=whole[1].strip())
         return self._insert(node, node.value, where)
 
     def _insert(self, node: Node, text: str, where: str) -> Node:
@@ -72,11 +74,16 @@ class Scope:
 
     def _say_unfit(self, name: str, found: Node, node: Node, where: str) -> None:
         if found.value is None:
-            fix = f"give it: --set {name.removeprefix('vars.')}=..."
+            fix = give(name)
             self.findings.say(node.place, where, f"'${{{name}}}', which has no value", "a value", fix)
         else:
             fix = "use it as the whole value, or insert text"
             self.findings.say(node.place, where, f"'${{{name}}}' = {found.found} inside text", "a text or number", fix)
+
+
+def give(name: str) -> str:
+    """Return the advice for a variable that has no value."""
+    return f"give it: --set {name.removeprefix('vars.')}=..."
 
 
 def _moved(found: Node, to: Node) -> Node:

@@ -43,7 +43,8 @@ class Node:
 
     `plain` is true for an unquoted scalar, whose `raw` spelling a text field may want (``010``, ``NO``). `broken`
     marks a value about which something has been said already. `typed` is true where the text comes from the
-    command line, so that a relative path in it starts at the current folder.
+    command line, so that a relative path in it starts at the current folder. `reference` is the name of the variable
+    that the whole value stands for.
     """
 
     value: Scalar | tuple[Node, ...] | Mapping[str, Node]
@@ -53,6 +54,7 @@ class Node:
     plain: bool = False
     broken: bool = False
     typed: bool = False
+    reference: str = ""
 
     @property
     def found(self) -> str:

@@ -214,7 +214,6 @@ steps:
         ("steps: [{name: a, stage: toy.seed}, {name: a, stage: toy.seed}]\n", "steps[1].name", "first is on line 2"),
         ("steps: [{name: a, stage: toy.seed}, {name: A, stage: toy.seed}]\n", "steps[1].name", "first is on line 2"),
         ("steps: [{name: a, stage: 3}]\n", "steps[0].stage", "known are"),
-        ("steps: [{name: a, stage: toy.wrong}]\n", "steps[0].stage", "mend the plugin"),
         ("steps: [{name: a, stage: toy.seed, keep: 1}]\n", "steps[0].keep", "leave it out"),
         ("steps: [a]\n", "steps[0]", "write {name"),
         ("steps: []\n", "steps", "write steps:"),
@@ -261,6 +260,15 @@ def test_other_packages_take_part_only_when_they_are_named(mistake: Mistake) -> 
     assert found.found == "the unknown stage 'toy.seed'"
     found = mistake("steps: [{name: a, stage: simulate.particle}]\n", plugins=frozenset({"aetx-tyo"}))
     assert (found.file, found.fix) == ("command line", "pip install aetx-tyo")
+
+
+def test_a_broken_package_is_named(mistake: Mistake) -> None:
+    plugins = frozenset({"aetx-broken"})
+    found = mistake("steps: [{name: a, stage: toy.wrong}]\n", plugins=plugins)
+    assert (found.found, found.wanted) == ("'toy.peaks'", "a stage named 'toy.wrong'")
+    found = mistake("steps: [{name: a, stage: toy.absent}]\n", plugins=plugins)
+    assert found.found == "'toy.absent', which needs the package 'aetx_no_such_package'"
+    assert found.fix == "pip install aetx_no_such_package"
 
 
 def test_titles_are_text_whatever_they_look_like(read: Read) -> None:

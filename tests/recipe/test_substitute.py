@@ -67,6 +67,9 @@ def test_an_undefined_name_lists_the_known_ones(mistake: Mistake, text: str, fix
 def test_a_list_or_nothing_cannot_be_inserted_in_text(mistake: Mistake) -> None:
     (found) = mistake("vars: {n: [1, 2]}\n" + SEED % "'x${vars.n}'")
     assert found.wanted == "a text or number"
+    text = "vars: {file: }\ninputs: {v: {path: '${vars.file}', kind: volume}}\n"
+    found = mistake(text + "steps: [{name: a, stage: toy.peaks, from: v}]\n")
+    assert (found.found, found.fix) == ("'${vars.file}', which has no value", "give it: --set file=...")
     found = mistake("vars: {folder: }\n" + SEED % "'${vars.folder}/x'")
     assert found.fix == "give it: --set folder=..."
 
