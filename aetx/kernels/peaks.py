@@ -219,9 +219,9 @@ def crowding(points: F64, reach: float) -> F64:
 def least_height(heights: F64, fraction: float | None) -> float:
     """Return the height that parts atoms from noise.
 
-    With a `fraction`, that of the typical height. Without one, the lowest significant valley in the histogram of log
-    heights above `FAINTEST`: the place of least count that is followed by a rise beyond its counting noise. Where the
-    counts only rise, or there are too few to tell, `FAINTEST` of the typical height.
+    With a `fraction`, that of the typical height. Without one, the lowest valley in the histogram of log heights above
+    `FAINTEST`: where the counts fall from the faint end and then rise beyond their noise. Where they rise from the
+    start there is no noise, and `FAINTEST` of the typical height is returned.
     """
     if len(heights) == 0:
         return 0.0
@@ -233,8 +233,12 @@ def least_height(heights: F64, fraction: float | None) -> float:
     edges = np.linspace(np.log(FAINTEST), 0.0, 18)
     counts = np.histogram(np.log(np.maximum(heights / typical, 1e-9)), edges)[0].astype(float)
     smooth = np.convolve(np.pad(counts, 1, "edge"), [0.25, 0.5, 0.25], "valid")
+    lowest = smooth[0]
     for place in range(1, smooth.size):
-        here, before, after = smooth[place], smooth[:place].max(), smooth[place:].max()
-        if here < before and here <= smooth[place:].min() and after - here > 3 * np.sqrt(after + 1):
-            return float(typical * np.exp(0.5 * (edges[place] + edges[place + 1])))
+        if smooth[place] - lowest > 3 * np.sqrt(smooth[place] + 1):
+            if lowest == smooth[0]:
+                break
+            bottom = np.flatnonzero(smooth[:place] == lowest)
+            return float(typical * np.exp(0.5 * (edges[bottom[0]] + edges[bottom[-1] + 1])))
+        lowest = min(lowest, smooth[place])
     return FAINTEST * typical

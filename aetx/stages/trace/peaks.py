@@ -74,6 +74,8 @@ def _forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], _: PeaksParam
 def peaks(volume: xr.Dataset, params: PeaksParams, memory: int | None = None) -> xr.Dataset:
     """Fit one Gaussian to each peak of a volume, all of them at once, and return them as atoms.
 
+    density(r) = sum_i height_i exp(-sum_k (r_k - r_ik)**2 / (2 width_k**2)) + background, local to each atom.
+
     Local maxima over 26 neighbours are taken brightest first, none nearer than `separation` to a brighter one. All
     are then fitted jointly by Gauss-Newton: each to what the others leave over, with a background of its own, and
     widths along z, y and x that all atoms share, so that neighbours do not pull at each other and the elongation of a
