@@ -107,7 +107,7 @@ def test_a_mirror_image_is_not_turned_into_its_twin() -> None:
     true = rng.uniform(0, 12, (20, 3))
     score = compare(atoms_at(true * [1, 1, -1]), atoms_at(true), align="rigid")
     assert score["common"] < 20 or score["rmsd"] > 0.1
-    assert np.linalg.detvalues(score, "rotation") == pytest.approx(1)
+    assert np.linalg.det(score["rotation"]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("found", "true"), [(0, 5), (5, 0), (0, 0)])
@@ -116,7 +116,7 @@ def test_without_atoms_the_distance_is_undefined(found: int, true: int, align: s
     score = compare(atoms_at(GRID[:found]), atoms_at(GRID[:true]), align=align)
     assert values(score, "missed", "false") == [true, found]
     assert np.isnan(score["rmsd"])
-    assert np.isnanvalues(score, "tracing_error") == [true == 0]
+    assert np.isnan(score["tracing_error"]) == (true == 0)
 
 
 def test_the_order_of_the_axes_does_not_matter() -> None:
