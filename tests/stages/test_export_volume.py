@@ -105,5 +105,9 @@ def test_what_mrc_has_no_place_for_is_named_in_a_warning() -> None:
     given = volume().assign(support=(("z", "y", "x"), np.ones((6, 5, 4), bool), {"units": "1"}))
     with pytest.warns(AetxWarning, match="MRC has no place for support"):
         mrc(given)
-    with pytest.warns(AetxWarning, match="VTK image data has no place for r1_history"):
-        vti(volume().assign(r1_history=("iteration", np.ones(3), {"units": "1"})))
+
+
+def test_what_is_not_on_the_grid_is_not_missed() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mrc(volume().assign(r1_history=("iteration", np.ones(3), {"units": "1"})))

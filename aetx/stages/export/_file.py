@@ -62,6 +62,15 @@ def join(*pieces: bytes | da.Array) -> da.Array:
     return da.concatenate(arrays)
 
 
+def on_grid(volume: xr.Dataset) -> list[str]:
+    """Return the names of the numbers on the whole grid of a volume."""
+    return [
+        str(name)
+        for name, one in volume.data_vars.items()
+        if set(one.dims) == {"z", "y", "x"} and one.dtype.kind in "biuf"
+    ]
+
+
 def volume_forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], params: object) -> Forecast:  # noqa: ARG001
     """Return the forecast of a volume's export: it streams."""
     sizes = inputs["volume"][0]

@@ -55,4 +55,4 @@ def lammps(atoms: xr.Dataset, params: LammpsParams) -> xr.Dataset:
         f"{number + shift} {kind + 1} {x:.12g} {y:.12g} {z:.12g}"
         for number, kind, (x, y, z) in zip(ids.tolist(), types.tolist(), position.tolist(), strict=True)
     ]
-    return as_file(("\n".join(lines) + "\n").encode(), ".lmp")
+    return as_file(("\n".join(lines) + "\n").encode(), ".lammps")

@@ -11,7 +11,7 @@ from aetx.core import stage
 from aetx.core.params import NoParams
 from aetx.model import FILE, VOLUME
 from aetx.model.kinds import spacing
-from aetx.stages.export._file import as_file, join, quoted, stream, volume_forecast, warn_dropped
+from aetx.stages.export._file import as_file, join, on_grid, quoted, stream, volume_forecast, warn_dropped
 
 AXES = ("x", "y", "z")
 
@@ -25,7 +25,7 @@ def mrc(volume: xr.Dataset, params: NoParams, *, memory: int | None = None) -> x
     Reference: Cheng et al., J. Struct. Biol. 192, 146 (2015), doi:10.1016/j.jsb.2015.04.002.
     """
     density = volume["density"]
-    warn_dropped("MRC", [str(name) for name in volume.data_vars if name != "density"])
+    warn_dropped("MRC", [name for name in on_grid(volume) if name != "density"])
     sizes = [density.sizes[axis] for axis in AXES]
     edges = [density.sizes[axis] * spacing(volume, axis) for axis in AXES]
     first = [float(volume[axis].values[0]) for axis in AXES]

@@ -11,7 +11,7 @@ from aetx.core import stage
 from aetx.core.params import NoParams
 from aetx.model import FILE, VOLUME
 from aetx.model.kinds import spacing
-from aetx.stages.export._file import as_file, join, quoted, safe_name, stream, volume_forecast, warn_dropped
+from aetx.stages.export._file import as_file, join, on_grid, quoted, safe_name, stream, volume_forecast
 
 
 @stage("export.vti", takes={"volume": VOLUME}, gives=FILE, forecast=volume_forecast)
@@ -21,8 +21,7 @@ def vti(volume: xr.Dataset, params: NoParams, *, memory: int | None = None) -> x
     Read by ParaView, tomviz and VTK; lengths are angstrom from the rotation centre. Numbers become float32, flags
     one byte. Reference: https://docs.vtk.org/en/latest/vtk_file_formats/vtkxml_file_format.html.
     """
-    kept = {str(name): one for name, one in volume.data_vars.items() if set(one.dims) == {"z", "y", "x"}}
-    warn_dropped("VTK image data", [str(name) for name in volume.data_vars if name not in kept])
+    kept = {name: volume[name] for name in on_grid(volume)}
     shape = [volume.sizes[axis] for axis in "xyz"]
     extent = " ".join(f"0 {size - 1}" for size in shape)
     origin = " ".join(repr(float(volume[axis].values[0])) for axis in "xyz")
