@@ -7,6 +7,7 @@ import fnmatch
 import functools
 import importlib
 import pkgutil
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -95,7 +96,13 @@ class Registry:
 def _entry_points(group: str, plugins: frozenset[str], _: tuple[str, ...]) -> dict[str, metadata.EntryPoint]:
     """Return the entry points of packages; remembered, as it reads the metadata of everything that is installed."""
     points = metadata.entry_points(group=group)
-    return {point.name: point for point in points if point.dist is not None and point.dist.name in plugins}
+    named = {_normal(name) for name in plugins}
+    return {point.name: point for point in points if point.dist is not None and _normal(point.dist.name) in named}
+
+
+def _normal(package: str) -> str:
+    """Return the one spelling of a package's name: ``Aetx_Toy`` and ``aetx-toy`` are the same."""
+    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> Problem:
