@@ -8,10 +8,10 @@ from typing import Self
 
 import numpy as np
 import xarray as xr
-from ase.data import atomic_numbers, chemical_symbols
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from aetx.core import Forecast, Length, Params, stage
+from aetx.core.element import Element, atomic_number
 from aetx.errors import InputError, Problem
 from aetx.kernels import particle as kernel
 from aetx.model import ATOMS
@@ -22,7 +22,9 @@ ATTEMPTS = 200
 class ParticleParams(Params):
     """Parameters of `particle`."""
 
-    element: str = Field("Pt", min_length=1, max_length=3, description="chemical symbol, or atomic number in quotes")
+    element: Element = Field(
+        "Pt", min_length=1, max_length=3, description="chemical symbol, or atomic number in quotes"
+    )
     lattice_constant: Length = Field(3.912, gt=1, le=20, description="edge of the cubic fcc cell")
     smallest: Length = Field(56.8, gt=5, le=500, description="least diameter, of the ball with the same volume")
     largest: Length = Field(66.5, gt=5, le=500, description="greatest diameter, of the ball with the same volume")
@@ -34,14 +36,6 @@ class ParticleParams(Params):
     )
     separation: Length = Field(2.0, ge=0, le=10, description="least distance between two atoms")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the random numbers")
-
-    @field_validator("element")
-    @classmethod
-    def _known_element(cls, value: str) -> str:
-        number = int(value) if value.isdecimal() else atomic_numbers.get(value, 0)
-        if not 0 < number < len(chemical_symbols):
-            raise ValueError(f"{value!r} is no chemical symbol and no atomic number")
-        return value
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -106,12 +100,11 @@ def _audit(position: np.ndarray, params: ParticleParams) -> None:
 
 
 def _label(position: np.ndarray, params: ParticleParams) -> xr.Dataset:
-    number = int(params.element) if params.element.isdecimal() else atomic_numbers[params.element]
     count = len(position)
     return xr.Dataset(
         {
             "position": (("atom", "axis"), position.astype(np.float64), {"units": "angstrom"}),
-            "species": ("atom", np.full(count, number, np.int32), {"units": "1"}),
+            "species": ("atom", np.full(count, atomic_number(params.element), np.int32), {"units": "1"}),
         },
         coords={"atom": ("atom", np.arange(count), {"units": "1"}), "axis": ["x", "y", "z"]},
     )
