@@ -103,7 +103,7 @@ def quantity(text: str, target: str) -> float:
     UnitError
         If there is no number, no unit, or one of another dimension.
     """
-    match = re.fullmatch(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*?)\s*", text)
+    match = re.fullmatch(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\d.])\s*(\S.*?)\s*", text)
     if match is None:
         raise UnitError(f"{text!r} is not a number with a unit; write for example '1 {target}'")
     return float(match[1]) * factor(match[2], target)

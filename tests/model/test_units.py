@@ -102,3 +102,10 @@ def test_a_number_comes_back_through_another_unit(value: float) -> None:
     assert units.quantity(f"{value!r} angstrom", "nm") * units.factor("nm", "angstrom") == pytest.approx(
         value, rel=1e-12
     )
+
+
+def test_the_last_digit_of_a_bare_number_is_not_its_unit() -> None:
+    for text in ("0.34", "34", "1e5", "0.3 4"):
+        with pytest.raises(units.UnitError):
+            units.quantity(text, "angstrom")
+    assert units.quantity("0.05 1/angstrom", "1/angstrom") == 0.05
