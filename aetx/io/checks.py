@@ -12,6 +12,8 @@ from aetx.errors import AetxWarning, InputError, Problem
 PIXELS = ("image", "pattern", "density")
 SATURATED = 0.01
 """Fraction of pixels at the highest value above which an image is called saturated."""
+FEW = 8
+"""Pixels at the highest value that no image is called saturated for."""
 LISTED = 5
 
 
@@ -62,9 +64,9 @@ def _check_variable(values: xr.DataArray, name: str, source: str) -> None:
                 fix = "leave this image and its angle out; the file holds it whole, so no part of it is missing"
                 found.append(Problem(source, field, what, "an image", fix))
             elif stack and name == "image":
-                fraction = np.count_nonzero(one == most) / one.size
-                if fraction > SATURATED and most > 0:
-                    saturated.append((label, fraction))
+                top = np.count_nonzero(one == most)
+                if top > max(SATURATED * one.size, FEW) and most > 0:
+                    saturated.append((label, top / one.size))
         if len(found) >= 20:
             break
     if not stack and low == high and not found:

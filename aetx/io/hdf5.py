@@ -23,8 +23,17 @@ DEEPEST = 32
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading, and close it."""
-    with reading(path, "HDF5 structure", "a whole HDF5 file"), h5py.File(path, "r", locking=False) as file:
+    with reading(path, "HDF5 structure", "a whole HDF5 file"), _unlocked(path) as file:
         yield file
+
+
+def _unlocked(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if "lock" not in str(error):
+            raise
+        return h5py.File(path, "r", locking=False)  # a file system without locks, or a writer that has gone
 
 
 def datasets(path: Path, file: h5py.File) -> list[str]:

@@ -136,8 +136,9 @@ def _check_array(path: Path, name: str, meta: dict[str, Any], files: dict[str, i
         missing = _missing(name, counts, encoding, have)
         found = f"{len(have)} of {wanted} chunks, {missing} is missing"
         raise wrong(path, name, found, "all chunks: a missing one would read as a fill value", FIX)
-    if isinstance(kind, str) and kind not in ("string", "bytes"):
-        claimed = math.prod(chunk) * (1 if kind == "bool" else np.dtype(kind).itemsize)
+    if kind != "string" and isinstance(kind, str):
+        with reading(path, f"{name} data_type", "the name of a type of number"):
+            claimed = math.prod(chunk) * np.dtype(kind).itemsize
         check_bomb(path, name, claimed, max(have.values(), default=1))
 
 
