@@ -77,11 +77,10 @@ def _projections(dataset: xr.Dataset, place: np.ndarray) -> Picture:
         style.scale_bar(axes, extent, style.INK)
         style.arrows(axes, across, up, style.INK)
         style.title(axes, f"along {along}")
-    said = f"{len(place)} atoms"
+    said = f"{len(place)} atoms ({species_text(species)})"
     said += f", {shown.size} of them drawn" if shown.size < len(place) else ""
     if scale is None:
         _species_legend(made, species)
-        said += f" ({species_text(species)})"
     else:
         style.colour_bar(made, scale[0], list(grid), scale[1])
     return Picture("projections", "Atoms along three directions", f"{said}; atoms further away are paler.", made)
@@ -90,6 +89,8 @@ def _projections(dataset: xr.Dataset, place: np.ndarray) -> Picture:
 def species_text(species: np.ndarray) -> str:
     """Return how many atoms there are of each species, in words."""
     numbers, counts = np.unique(species, return_counts=True)
+    if numbers.size == 1:
+        return style.symbol(int(numbers[0])) + (" species" if numbers[0] <= 0 else "")
     return ", ".join(f"{count} {style.symbol(int(number))}" for number, count in zip(numbers, counts, strict=True))
 
 

@@ -12,10 +12,11 @@ from aetx.model import kind_of
 
 
 def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, float]:
-    """Return what is known of ``atoms`` (how many), ``r1`` (mean), ``rmsd`` and ``sigma`` (angstrom).
+    """Return ``atoms`` (how many), ``r1`` (mean), ``rmsd`` and ``sigma`` (angstrom), then every single score by name.
 
-    The atoms are those of the step named ``atoms``, else of the last step that gives atoms; R1 and the RMSD are
-    those of the last score, R1 else of the last volume; sigma is the median over atoms and axes of the standard error.
+    What is not known is left out. The atoms are those of the step named ``atoms``, else of the last step that gives
+    atoms; R1 and the RMSD are those of the last score, R1 else of the last volume; sigma is the median over atoms and
+    axes of the standard error. A single score is called ``step.name (unit)``.
     """
     order = [step.name for step in record.steps if step.name in results]
     kinds = {name: kind_of(results[name]).name for name in order}
@@ -31,7 +32,18 @@ def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, 
             value = _mean(results[name], key) if kinds[name] in ("score", "volume") else None
             if value is not None:
                 found[key] = value
+    for name in order:
+        if kinds[name] == "score":
+            found |= _single(name, results[name])
     return found
+
+
+def _single(step: str, score: xr.Dataset) -> dict[str, float]:
+    return {
+        f"{step}.{name} ({one.attrs['units']})": float(one.values)
+        for name, one in score.data_vars.items()
+        if one.ndim == 0 and one.dtype.kind in "biuf" and np.isfinite(one.values)
+    }
 
 
 def _mean(dataset: xr.Dataset, key: str) -> float | None:

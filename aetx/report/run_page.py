@@ -46,6 +46,17 @@ class StepSection:
     shown: Shown
 
 
+@dataclass(frozen=True)
+class ExportRow:
+    """One exported file in the page."""
+
+    name: str
+    link: str
+    size: str
+    stage: str
+    warnings: list[str]
+
+
 def write_report(
     record: RunRecord, results: Mapping[str, xr.Dataset], folder: Path, registry: Registry | None = None
 ) -> Path:
@@ -73,15 +84,17 @@ def write_report(
         for name, dataset in results.items()
         if not record.report or name in record.report or name.partition("/")[0] in record.report
     }
+    steps = [step for step in record.steps if not step.store or step.store not in record.exports]
     values: dict[str, object] = {
         "record": record,
         "when": _when(record),
         "unfinished": UNFINISHED.get(record.status, ""),
         "numbers": _numbers(record, record.numbers),
-        "warnings": [(step.name, text) for step in record.steps for text in step.warnings],
+        "warnings": [(step.name, text) for step in steps for text in step.warnings],
         "inputs": [InputSection(one, drawn.get(one.name, Shown())) for one in record.inputs],
-        "steps": [_section(step, drawn.get(step.name, Shown()), known) for step in record.steps],
-        "exports": [_export(name, folder) for name in record.exports],
+        "steps": [_section(step, drawn.get(step.name, Shown()), known) for step in steps],
+        "results": record.steps,
+        "exports": [_export(name, record, folder) for name in record.exports],
     }
     return write(folder / "report.html", render("report.html", values).encode())
 
@@ -103,13 +116,24 @@ def _params(step: StepRecord, found: Stage | None) -> list[tuple[str, str, bool,
     rows = []
     for name, value in step.params.items():
         known = found.params.model_fields.get(name) if found else None
-        unit = style.spell(unit_of(known) or "1") if known else ""
-        default = known is not None and value == known.get_default(call_default_factory=True)
-        text = "none" if value is None else str(value)
-        if isinstance(value, float):
-            text = f"{value:.8g}"
-        rows.append((name, f"{text} {unit}".strip(), default, (known.description or "") if known else ""))
+        usual = known.get_default(call_default_factory=True) if known else None
+        default = known is not None and value == (list(usual) if isinstance(usual, tuple) else usual)
+        unit = unit_of(known) if known else None
+        rows.append((name, _value(value, unit), default, (known.description or "") if known else ""))
     return rows
+
+
+def _value(value: object, unit: str | None) -> str:
+    """Write a parameter with its unit."""
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        text = ", ".join(f"{one:.8g}" if isinstance(one, float) else str(one) for one in value)
+    else:
+        text = f"{value:.8g}" if isinstance(value, float) else str(value)
+    return f"{text}°" if unit == "degree" else f"{text} {style.spell(unit or '1')}".strip()
 
 
 def _cost(step: StepRecord) -> str:
@@ -156,7 +180,10 @@ def _numbers(record: RunRecord, found: Mapping[str, float]) -> list[tuple[str, s
     return tiles
 
 
-def _export(name: str, folder: Path) -> tuple[str, str, str]:
-    place = name if (folder / name).is_file() or name.startswith("exports/") else f"exports/{name}"
+def _export(name: str, record: RunRecord, folder: Path) -> ExportRow:
+    place = name if name.startswith("exports/") else f"exports/{name}"
     path = folder / place
-    return place.removeprefix("exports/"), link(place), size(path.stat().st_size) if path.is_file() else "not there"
+    step = next((one for one in record.steps if one.store == place), None)
+    length = size(path.stat().st_size) if path.is_file() else "not there"
+    stage, warnings = (step.stage, step.warnings) if step else ("", [])
+    return ExportRow(place.removeprefix("exports/"), link(place), length, stage, warnings)

@@ -30,7 +30,7 @@ def write_summary(records: Sequence[RunRecord], folder: Path) -> Path:
     folder
         The output of the run.
     """
-    shown = [key for key in COLUMNS if any(key in record.numbers for record in records)]
+    shown = _numbers(records)
     rows = [
         {
             "name": record.name or record.title,
@@ -46,15 +46,21 @@ def write_summary(records: Sequence[RunRecord], folder: Path) -> Path:
     values: dict[str, object] = {
         "title": records[0].title if records else "",
         "rows": rows,
-        "columns": [COLUMNS[key][0] for key in shown],
+        "columns": [COLUMNS[key][0] if key in COLUMNS else key for key in shown],
         "states": sorted(Counter(record.status for record in records).items()),
     }
     write(folder / "summary.csv", _csv(records).encode())
     return write(folder / "summary.html", render("summary.html", values).encode())
 
 
+def _numbers(records: Sequence[RunRecord]) -> list[str]:
+    """Return the names of all numbers that any job knows, the headline first."""
+    every = list(dict.fromkeys(key for record in records for key in record.numbers))
+    return [key for key in COLUMNS if key in every] + [key for key in every if key not in COLUMNS]
+
+
 def _cell(record: RunRecord, key: str) -> str:
-    _, _, factor, form = COLUMNS[key]
+    _, _, factor, form = COLUMNS.get(key, ("", "", 1.0, ".5g"))
     return format(record.numbers[key] * factor, form) if key in record.numbers else "–"
 
 
@@ -66,16 +72,16 @@ def _csv(records: Sequence[RunRecord]) -> str:
     variables = sorted({name for record in records for name in record.variables})
     text = io.StringIO()
     made = csv.writer(text, lineterminator="\n")
-    made.writerow(
-        ["job", *variables, "status", *(one[1] for one in COLUMNS.values()), "seconds", "warnings", "report", "error"]
-    )
+    keys = [*COLUMNS, *(key for key in _numbers(records) if key not in COLUMNS)]
+    titles = [COLUMNS[key][1] if key in COLUMNS else _plain(key) for key in keys]
+    made.writerow(["job", *map(_plain, variables), "status", *titles, "seconds", "warnings", "report", "error"])
     for record in records:
         made.writerow(
             [
                 _plain(record.name),
                 *(_plain(record.variables.get(name, "")) for name in variables),
                 record.status,
-                *(repr(record.numbers[key]) if key in record.numbers else "" for key in COLUMNS),
+                *(repr(record.numbers[key]) if key in record.numbers else "" for key in keys),
                 f"{_spent(record):.3f}",
                 sum(len(step.warnings) for step in record.steps),
                 link(record.name, "report.html"),

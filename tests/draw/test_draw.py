@@ -167,7 +167,10 @@ def test_no_atoms_and_one_atom_are_drawn_too(count: int, names: list[str]) -> No
 
 
 def test_atoms_of_unknown_species_are_called_unknown() -> None:
-    assert "60 unknown" in draw(ATOMS.stamp(atoms(species=(0,)).drop_vars(["intensity", "sigma"])))[0].caption
+    assert (
+        "60 atoms (unknown species)"
+        in draw(ATOMS.stamp(atoms(species=(0,)).drop_vars(["intensity", "sigma"])))[0].caption
+    )
 
 
 def test_atoms_that_are_nowhere_are_left_out() -> None:

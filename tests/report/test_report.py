@@ -127,14 +127,27 @@ def poisoned(text: str) -> RunRecord:
     file = FileRecord(path=text, bytes=1, sha256=text)
     both = {text: text}
     step = StepRecord(
-        name=text, stage=text, version=1, sources={text: [text]}, params={text: text},
-        state="computed", reason=text, key=text, store=text, seconds=1.0, warnings=[text],
+        name=text,
+        stage=text,
+        version=1,
+        sources={text: [text]},
+        params={text: text},
+        state="computed",
+        reason=text,
+        key=text,
+        store=text,
+        seconds=1.0,
+        warnings=[text],
     )
     given = InputRecord(name=text, kind=text, reader=text, files=[file], stated=both, facts=both)
     changes: dict[str, Any] = {
         **dict.fromkeys(("title", "name", "started", "error", "recipe", "recipe_path", "recipe_sha256"), text),
         **dict.fromkeys(("versions", "machine", "settings", "variables"), both),
-        "status": "failed", "inputs": [given], "steps": [step], "exports": [text], "command": [text],
+        "status": "failed",
+        "inputs": [given],
+        "steps": [step],
+        "exports": [text],
+        "command": [text],
     }
     return record(**changes)
 
@@ -181,7 +194,9 @@ def test_no_name_in_a_dataset_becomes_a_tag_an_attribute_or_a_file_elsewhere(tmp
 
 def test_headline_numbers_come_from_the_atoms_step_and_the_last_score() -> None:
     found = headline(record(), results())
-    assert found == pytest.approx({"atoms": 40, "sigma": 0.05, "r1": 0.25, "rmsd": 0.123})
+    assert found == pytest.approx(
+        {"atoms": 40, "sigma": 0.05, "r1": 0.25, "rmsd": 0.123, "score.rmsd (angstrom)": 0.123}
+    )
     assert headline(record(), {"volume": results()["volume"]}) == {"r1": 0.5}
     assert headline(record(), {}) == {}
 
@@ -194,12 +209,12 @@ def test_the_page_notes_the_headline_in_the_record_for_the_summary(tmp_path: Pat
 
 def test_the_summary_has_a_row_for_each_job(tmp_path: Path) -> None:
     jobs = [
-        record(name="area 20", numbers={"atoms": 40, "r1": 0.25}),
+        record(name="area 20", numbers={"atoms": 40, "r1": 0.25, "score.matched (1)": 39.0}),
         record(name="=cmd", status="failed", error="no disk\nmore", variables={"area": "-5"}),
     ]
     page = write_summary(jobs, tmp_path)
     text = Parsed(page.read_text("utf-8")).text
-    for words in ("area 20", "0.2500", "failed", "no disk", "Mean R1"):
+    for words in ("area 20", "0.2500", "failed", "no disk", "Mean R1", "score.matched (1)", "39"):
         assert words in text
     assert "RMSD" not in text
     with (tmp_path / "summary.csv").open(newline="") as lines:
@@ -209,6 +224,15 @@ def test_the_summary_has_a_row_for_each_job(tmp_path: Path) -> None:
     assert rows[0]["rmsd_angstrom"] == ""
     assert rows[1]["area"] == "-5"
     assert rows[0]["report"] == "./area%2020/report.html"
+
+
+def test_an_export_is_a_row_of_its_own_table_with_what_was_left_out(tmp_path: Path) -> None:
+    steps = record().steps
+    steps[1] = steps[1].model_copy(update={"store": "exports/atoms.cif", "warnings": ["CIF has no place for width"]})
+    page = write_report(record(steps=steps, exports=["exports/atoms.cif"]), {}, tmp_path).read_text("utf-8")
+    assert re.findall(r'<h2 id="step-\d+">(\w+)', page) == ["volume", "score"]
+    assert "CIF has no place for width" in page.partition('<h2 id="exports"')[2]
+    assert "CIF has" not in page.partition('<h2 id="exports"')[0]
 
 
 def test_writing_again_replaces_the_page_and_leaves_nothing_aside(tmp_path: Path) -> None:
