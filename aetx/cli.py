@@ -287,14 +287,14 @@ def _summary(plan: Plan) -> dict[str, Any]:
 
 
 def _summary_lines(plan: Plan) -> list[str]:
-    jobs, steps = len(plan.jobs), sum(len(job.steps) for job in plan.jobs)
+    steps = sum(len(job.steps) for job in plan.jobs)
     files = sum(len(one.paths) for job in plan.jobs for one in job.inputs)
-    counts = [
-        f"{jobs} {'run' if jobs == 1 else 'runs'}",
-        f"{steps} steps",
-        f"{files} input {'file' if files == 1 else 'files'}",
-    ]
-    return [f"{plan.path} can be run: {', '.join(counts)}; results go to {plan.settings.output}"]
+    counts = ", ".join((_count(len(plan.jobs), "run"), _count(steps, "step"), _count(files, "input file")))
+    return [f"{plan.path} can be run: {counts}; results go to {plan.settings.output}"]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def _stage_lines(one: Description) -> list[str]:
@@ -387,11 +387,10 @@ def _tell_bug(error: BaseException, as_json: bool) -> int:
     return BUG
 
 
-def _tell_stop(error: BaseException, as_json: bool) -> int:
-    """Tell that a signal ended the run, which typer hands on as `Abort`; the exit code names the signal."""
-    signal = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else error
-    code = int(getattr(signal, "code", INTERRUPTED))
-    words = f"{signal or 'interrupted'}; finished steps are kept, run the same command to go on"
+def _tell_stop(error: KeyboardInterrupt, as_json: bool) -> int:
+    """Tell that a signal ended the run; the exit code names the signal."""
+    code = int(getattr(error, "code", INTERRUPTED))
+    words = f"{str(error) or 'interrupted'}; finished steps are kept, run the same command to go on"
     sys.stderr.write(words + "\n")
     if as_json:
         _print(json.dumps({"error": {"code": code, "heading": words, "problems": []}}, indent=1))
@@ -413,12 +412,15 @@ def execute(arguments: Sequence[str]) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            code = command.main(args=list(arguments) or ["--help"], prog_name="aetx", standalone_mode=False)
+            with command.make_context("aetx", list(arguments) or ["--help"]) as context:
+                command.invoke(context)
             sys.stdout.flush()
-            return code if isinstance(code, int) else 0
+            return 0
+        except typer.Exit as error:
+            return int(error.exit_code)
         except AetxError as error:
             return _tell(error, as_json)
-        except (KeyboardInterrupt, typer.Abort) as error:
+        except KeyboardInterrupt as error:
             return _tell_stop(error, as_json)
         except BrokenPipeError:
             sys.stderr.close()
