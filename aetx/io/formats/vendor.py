@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import xarray as xr
 from aetx.core import reader
 from aetx.core.params import NoParams
 from aetx.errors import AetxWarning, EnvironmentFault, Problem
-from aetx.io.lazy import Identity, reading, wrong
+from aetx.io.lazy import Identity, Key, LazyArray, pread, reading, wrong
 from aetx.model import FOCAL_SERIES, FRAMES, SCAN_SERIES, TILT_SERIES, VOLUME, units
 
 PLUGINS = {
@@ -43,6 +44,13 @@ def vendor(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
     by start and mean step, so the recipe states them.
     """
     identity = Identity.of(path)
+    if path.suffix.lower() == ".ser":
+        _check_ser(identity)
+    return _dataset(identity, _signal(path))
+
+
+def _signal(path: Path) -> dict[str, Any]:
+    """Return the one dataset with images of a file, its pixels not yet read."""
     name = PLUGINS.get(path.suffix.lower())
     if name is None:
         raise wrong(path, "suffix", repr(path.suffix), f"one of {sorted(PLUGINS)}", "name another reader")
@@ -58,7 +66,39 @@ def vendor(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
     if len(images) != 1:
         found = f"{len(images)} datasets with images"
         raise wrong(path, "signals", found, "one", "write the one you want into a file of its own")
-    return _dataset(identity, images[0])
+    return dict(images[0])
+
+
+class SignalArray(LazyArray):
+    """The pixels of a file, opened anew for each read; the package maps files, so the file is looked at before."""
+
+    def __init__(self, identity: Identity, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.identity = identity
+        self.shape = shape
+        self.dtype = dtype.newbyteorder("=")
+
+    def read(self, key: Key) -> np.ndarray:
+        """Return the part of the array that `key` picks."""
+        self.identity.confirm()
+        with reading(self.identity.path, "pixels", "readable pixels"):
+            part = _signal(self.identity.path)["data"][key]
+            return np.asarray(part.compute(scheduler="synchronous") if hasattr(part, "compute") else part)
+
+
+def _check_ser(identity: Identity) -> None:
+    """Look at the counts of a TIA series before anything is allocated for them."""
+    head = pread(identity.path, 0, min(30, identity.size))
+    if len(head) < 30 or head[:4] != b"II\x97\x01":
+        raise wrong(identity.path, "header", repr(head[:4]), "a TIA series", "the file is damaged; copy it again")
+    long = struct.unpack_from("<H", head, 4)[0] >= 0x220
+    total, valid = struct.unpack_from("<ii", head, 14)
+    (table,) = struct.unpack_from("<q" if long else "<i", head, 22)
+    if not 1 <= valid <= total or not 0 < table <= identity.size - valid * (8 if long else 4):
+        found = f"{valid} valid of {total} images, listed at byte {table}"
+        raise wrong(identity.path, "header", found, f"what {identity.size} bytes can hold", "copy the file again")
+    if valid < total:
+        text = f"{identity.path}: {valid} of {total} images were taken; the rest is not there"
+        warnings.warn(text, AetxWarning, stacklevel=4)
 
 
 def _dataset(identity: Identity, signal: dict[str, Any]) -> xr.Dataset:
@@ -83,9 +123,9 @@ def _dataset(identity: Identity, signal: dict[str, Any]) -> xr.Dataset:
         coords[dims[place]] = (dims[place], np.arange(data.shape[place]) * step, {"units": unit})
     if data.ndim <= 3:
         dims[-2:] = ["y", "x"]
-    chunked = data.rechunk({axis: 1 if axis < data.ndim - 2 else -1 for axis in range(data.ndim)})
     header = json.dumps({"title": str(signal.get("metadata", {}).get("General", {}).get("title", ""))})
-    return xr.Dataset({"values": (dims, chunked)}, attrs={"source_header": header}).assign_coords(coords)
+    values = SignalArray(identity, tuple(data.shape), np.dtype(data.dtype)).variable(tuple(dims))
+    return xr.Dataset({"values": values}, attrs={"source_header": header}).assign_coords(coords)
 
 
 def _is_length(unit: str) -> bool:
