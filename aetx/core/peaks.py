@@ -54,16 +54,19 @@ class Blocks:
         """Size of a voxel along z, y, x in angstrom."""
         return np.array([spacing(self.density.to_dataset(name="density"), axis) for axis in ("z", "y", "x")])
 
-    def tables(self, work: Callable[[NDArray[Any], Box, Box], Table], depth: int) -> list[Table]:
+    def tables(
+        self, work: Callable[[NDArray[Any], Box, Box], Table], depth: int, copies: float = COPIES
+    ) -> list[Table]:
         """Return ``work(block, box, outer)`` of each padded block, in order of the blocks."""
         if isinstance(self.density.data, np.ndarray):
             block = tuple(min(size, IN_MEMORY) for size in self.shape)
         else:
-            block = block_shape(self.shape, depth, COPIES, self.memory)
+            block = block_shape(self.shape, depth, copies, self.memory)
         return halo_tables(work, self.density, depth=depth, block=block)
 
 
-def _checked(block: NDArray[Any], outer: Box) -> F32:
+def checked(block: NDArray[Any], outer: Box) -> F32:
+    """Return a block as float32, or name its first voxel that is not finite."""
     values = np.ascontiguousarray(block, np.float32)
     if not peaks.finite(values.reshape(-1)):
         place = np.argwhere(~np.isfinite(values))[0] + [low for low, _ in outer]
@@ -81,7 +84,7 @@ def _checked(block: NDArray[Any], outer: Box) -> F32:
 
 
 def _histogram(block: NDArray[Any], box: Box, outer: Box) -> I64:
-    values = _checked(block, outer)
+    values = checked(block, outer)
     low, high = _inner(box, outer)
     return peaks.height_histogram(peaks.local_maxima(values, low, high, 0.0)[1])
 
