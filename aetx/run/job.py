@@ -16,6 +16,7 @@ import xarray as xr
 
 from aetx.core.params import Params
 from aetx.core.record import RunRecord, StepRecord
+from aetx.core.registry import Registry
 from aetx.errors import AetxError, AetxWarning
 from aetx.model import kind_of
 from aetx.recipe.plan import Job, Plan
@@ -31,7 +32,7 @@ from aetx.run.watch import Cost, costs
 from aetx.store import SCRATCH, open_store, write, write_atomically, write_export
 from aetx.store.layout import IMAGE_AXES
 
-Reporter = Callable[[RunRecord, Mapping[str, xr.Dataset], Path], Path]
+Reporter = Callable[[RunRecord, Mapping[str, xr.Dataset], Path, Registry], Path]
 BLOCK = 128
 """Edge of the blocks in which a chunkwise stage that names no layout is handed a volume."""
 
@@ -135,7 +136,7 @@ class JobRun:
         self._unchanged()
         self.record.status, self.record.finished = "finished", _now()
         if self.reporter is not None:
-            self.reporter(self.record, self._results(), self.folder)
+            self.reporter(self.record, self._results(), self.folder, self.plan.registry)
         self.save()
 
     def _step(self, step: StepRecord, decision: Decision) -> None:

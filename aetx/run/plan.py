@@ -10,6 +10,7 @@ import xarray as xr
 from rich.console import Console
 
 from aetx.core.record import RunRecord, StepRecord
+from aetx.core.registry import Registry
 from aetx.errors import AetxError, EnvironmentFault, Problem
 from aetx.recipe.plan import Job, Plan
 from aetx.run.inputs import Opener, check_declared, open_declared
@@ -19,7 +20,6 @@ from aetx.run.progress import Progress
 from aetx.run.scheduler import computing
 from aetx.run.settings import RunSettings, settle
 from aetx.run.stop import Stopped, stopping
-from aetx.run.summary import write_summary
 from aetx.store import SCRATCH, Lock, claim_output, refuse_output, sweep
 
 
@@ -58,11 +58,11 @@ class JobsError(AetxError):
         self.records, self.code = records, code
 
 
-def report(record: RunRecord, results: Mapping[str, xr.Dataset], folder: Path) -> Path:
+def report(record: RunRecord, results: Mapping[str, xr.Dataset], folder: Path, registry: Registry) -> Path:
     """Write the report of a run."""
     from aetx.report import write_report
 
-    return write_report(record, results, folder)
+    return write_report(record, results, folder, registry)
 
 
 def run_plan(
@@ -127,10 +127,10 @@ def run_plan(
             JobRun(plan, job, settings, _or_none(ready[job.name]), progress, overwrite, tuple(command), reporter)
             for job in plan.jobs
         ]
-        return _run_all(plan, runs, {name: one for name, one in ready.items() if isinstance(one, AetxError)}, settings)
+        return _run_all(runs, {name: one for name, one in ready.items() if isinstance(one, AetxError)}, settings)
 
 
-def _run_all(plan: Plan, runs: list[JobRun], refused: Mapping[str, AetxError], settings: RunSettings) -> Records:
+def _run_all(runs: list[JobRun], refused: Mapping[str, AetxError], settings: RunSettings) -> Records:
     errors: dict[str, Exception] = dict(refused)
     current: list[JobRun] = []
 
@@ -155,7 +155,9 @@ def _run_all(plan: Plan, runs: list[JobRun], refused: Mapping[str, AetxError], s
         current.clear()
     records = Records(one.record for one in runs)
     if len(runs) > 1:
-        write_summary(plan.title, runs, settings.output)
+        from aetx.report import write_summary
+
+        write_summary(records, settings.output)
     if errors:
         raise _failed(errors, records)
     return records

@@ -1,0 +1,23 @@
+"""Run the tiny chain of stages in a process of its own: ``python -m tests.run.drive OUTPUT [SECONDS] [--sleep]``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from aetx.run import Stopped, limit_threads
+
+limit_threads()
+
+if __name__ == "__main__":
+    from aetx.run import run_plan
+    from tests.run import tiny
+
+    wait = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+    job = tiny.chain(**({"wait": wait} if "--sleep" not in sys.argv else {}))
+    if "--sleep" in sys.argv:
+        job = tiny.job(tiny.step("made", tiny.make), tiny.step("deep", tiny.sleep, volume="made"))
+    try:
+        run_plan(tiny.plan(job), output=Path(sys.argv[1]), reporter=None, quiet=True)
+    except Stopped as error:
+        sys.exit(error.code)
