@@ -75,7 +75,7 @@ def stated_rows(stated: Stated, registry: Registry) -> tuple[np.ndarray, str, bo
     """Return the stated angles in degree, shape (images, 1 or 3), their source, and whether their unit was stated."""
     if isinstance(stated.angles, tuple):
         rows = np.array(stated.angles, float)
-        return (rows[:, None] if rows.ndim == 1 else rows), "recipe: angles", False
+        return (rows[:, None] if rows.ndim == 1 else rows), "recipe", False
     one = stated.angles if isinstance(stated.angles, AngleFile) else AngleFile(path=str(stated.angles))
     path = Path(one.path)
     return rows_in(path, one, registry), str(path), one.units is not None
@@ -157,6 +157,7 @@ def _euler(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def check(
     source: str,
+    series: str,
     images: int,
     angles: tuple[np.ndarray, np.ndarray, np.ndarray],
     stated: Stated,
@@ -179,7 +180,7 @@ def check(
 
     bad = np.flatnonzero(~np.isfinite(theta) | ~np.isfinite(phi) | ~np.isfinite(psi))
     if theta.size != images:
-        say(f"{theta.size} angles", f"{images}, one for each image", "mend the list, or the images")
+        say(f"{theta.size} angles", f"{images}, one for each image of {series}", "mend the list, or the images")
     if bad.size:
         say(f"no number at index {', '.join(map(str, bad[:5]))}", "finite angles", "mend the list")
     if found:

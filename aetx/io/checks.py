@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
@@ -41,14 +42,11 @@ def check_pixels(dataset: xr.Dataset, source: str = "dataset") -> None:
 
 def _check_variable(values: xr.DataArray, name: str, source: str) -> None:
     stack = name != "density"
-    lead = values.dims[:-2] if values.dims[-1] == "x" else values.dims[:1]
     found: list[Problem] = []
     saturated: list[tuple[str, float]] = []
     negative = 0
     low, high = np.inf, -np.inf
-    for index in np.ndindex(*(values.sizes[axis] for axis in lead)):
-        label = ", ".join(map(str, index))
-        one = np.asarray(values.isel(dict(zip(lead, index, strict=True))).values)
+    for label, one in _pieces(values, stack):
         field = f"{name}[{label}]"
         finite = np.isfinite(one) if one.dtype.kind == "f" else np.True_
         if not finite.all():
@@ -59,11 +57,11 @@ def _check_variable(values: xr.DataArray, name: str, source: str) -> None:
             least, most = float(one.min()), float(one.max())
             low, high = min(low, least), max(high, most)
             negative += int(np.count_nonzero(one < 0)) if least < 0 else 0
-            if stack and least == most:
+            if name == "image" and least == most:
                 what = "a blank image: every pixel is 0" if most == 0 else f"a constant image: every pixel is {most:g}"
                 fix = "leave this image and its angle out; the file holds it whole, so no part of it is missing"
                 found.append(Problem(source, field, what, "an image", fix))
-            elif stack and name == "image":
+            elif name == "image":
                 top = np.count_nonzero(one == most)
                 if top > max(SATURATED * one.size, FEW) and most > 0:
                     saturated.append((label, top / one.size))
@@ -81,3 +79,16 @@ def _check_variable(values: xr.DataArray, name: str, source: str) -> None:
     if negative and values.attrs.get("units") == "count":
         text = f"{source}: {negative} negative counts in {name}, the least {low:g}; they are kept"
         warnings.warn(text, AetxWarning, stacklevel=3)
+
+
+def _pieces(values: xr.DataArray, stack: bool) -> Iterator[tuple[str, np.ndarray]]:
+    """Give the images of a series one by one, the rows of a scan, and a volume as it is cut, with their numbers."""
+    if not stack:
+        step = values.chunksizes.get("z", (1,))[0] if values.chunks else 1
+        for start in range(0, values.sizes["z"], step):
+            last = min(start + step, values.sizes["z"])
+            yield f"{start}:{last}", np.asarray(values.isel(z=slice(start, last)).values)
+        return
+    lead = values.dims[:2] if values.name == "pattern" else values.dims[:-2]
+    for index in np.ndindex(*(values.sizes[axis] for axis in lead)):
+        yield ", ".join(map(str, index)), np.asarray(values.isel(dict(zip(lead, index, strict=True))).values)

@@ -292,7 +292,7 @@ class Dresser:
         else:
             raise self.fail("angles", "no tilt angles", f"{count} angles, one for each image", angles.HOW)
         strict = self.kind is TILT_SERIES
-        angles.check(source, count, made, self.stated, unit_stated=unit_stated, minimum=2 if strict else 1)
+        angles.check(source, self.source, count, made, self.stated, unit_stated=unit_stated, minimum=2 if strict else 1)
         found = found.assign_coords(tilt=("tilt", np.arange(count), {"units": "1"}))
         for name, values in zip(angles.NAMES, made, strict=True):
             found = found.assign_coords({name: ("tilt", np.asarray(values, float), {"units": "degree"})})

@@ -70,7 +70,7 @@ def describe_files(paths: Sequence[Path], stated: Stated | Mapping[str, object] 
             found += sorted(one for one in path.rglob("*") if one.is_file() and not one.is_symlink())
         else:
             found.append(path)
-            if made.angles is None and path.suffix.lower() in (".mrc", ".st", ".ali", ".mrcs", ".preali"):
+            if made.angles is None:
                 found += angles.beside(path)
     return list(dict.fromkeys([*found, *made.side_files()]))
 
@@ -197,7 +197,7 @@ def _finished(found: xr.Dataset, kind: Kind, stated: Stated, source: str) -> xr.
             raise InputError(Problem(source, "pixel_size", what, "the same in both", "leave pixel_size out"))
     if kind is TILT_SERIES:
         phi, theta, psi = (np.asarray(found[name].values, float) for name in angles.NAMES)
-        angles.check(source, found.sizes["tilt"], (phi, theta, psi), stated, unit_stated=True)
+        angles.check(source, source, found.sizes["tilt"], (phi, theta, psi), stated, unit_stated=True)
     return found
 
 
@@ -218,8 +218,11 @@ def _chunked(found: xr.Dataset, kind: Kind, paths: Sequence[Path]) -> xr.Dataset
 
 
 def preferred(found: xr.Dataset, kind: Kind) -> dict[str, int]:
-    """Return the chunks of the main variable: one image each; of a volume as many sections as 64 MiB hold."""
+    """Return the chunks of the main variable: one image each; of a volume its own, or the sections that 64 MiB hold."""
     one = found[MAIN[kind.name]]
+    own = one.encoding.get("preferred_chunks")
+    if own and kind is VOLUME:
+        return {str(axis): int(size) for axis, size in own.items()}
     if kind is VOLUME:
         section = max(1, one.sizes["y"] * one.sizes["x"] * one.dtype.itemsize)
         return {"z": max(1, min(one.sizes["z"], BLOCK // section)), "y": one.sizes["y"], "x": one.sizes["x"]}

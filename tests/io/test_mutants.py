@@ -24,7 +24,7 @@ from aetx.model import ATOMS, TILT_SERIES
 ANGLES = (-70.0, -35.0, 0.0, 35.0, 61.5)
 STATED = {"pixel_size": 0.34, "angles": ANGLES, "override": ["pixel_size", "angles"]}
 AXES = STATED | {"axes": ["tilt", "y", "x"]}
-MUTANTS = 60
+MUTANTS = 40
 
 Writer = Callable[[Path, Any], None]
 
@@ -114,7 +114,7 @@ def test_mutants_of_mrc_are_read_or_refused(tmp_path: Path, stack: Any, mrc_byte
     path = tmp_path / "s.mrc"
     content = mrc_bytes(stack)
     rng = np.random.default_rng(3)
-    for _ in range(120):
+    for _ in range(80):
         path.write_bytes(_mutant(content, rng))
         _survives(path, {"stated": STATED})
 

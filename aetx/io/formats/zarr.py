@@ -68,12 +68,15 @@ def zarr(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
         for name, one in words.items():
             plain = (one.dims, np.asarray(one.values).astype(str), one.attrs)
             found = found.assign_coords({name: plain}) if name in found.coords else found.assign({name: plain})
+        cuts = {label: dict(one.encoding.get("preferred_chunks", {})) for label, one in found.data_vars.items()}
+        found = found.drop_encoding()
         for label in found.data_vars:
             data = found.variables[label]
             if data.ndim > 1 and data.dtype.kind in "biuf":
                 view = View(data, tuple(range(data.ndim)), dtype=data.dtype, place=(path, str(label)))
                 found[label] = view.variable(tuple(map(str, data.dims)), dict(data.attrs))
-    return found.drop_encoding()
+                found[label].encoding["preferred_chunks"] = cuts[label]
+    return found
 
 
 def _files(path: Path) -> dict[str, int]:
