@@ -15,7 +15,7 @@ from aetx.draw.picture import Picture
 
 VIEWS = (("x", "y", "z"), ("x", "z", "y"), ("z", "y", "x"))
 """Axis across, axis up, axis along which is looked."""
-DRAWN = 60_000
+DRAWN = 25_000
 SAMPLE = 4_000
 FAR = 12.0
 

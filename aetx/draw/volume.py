@@ -17,6 +17,7 @@ PLANES = (("x", "y", "z"), ("x", "z", "y"), ("z", "y", "x"))
 CUBE = 128
 MOST = 384
 SLAB = 32
+BAND = 64
 
 
 def volume(dataset: xr.Dataset) -> list[Picture]:
@@ -59,13 +60,22 @@ def _slices(dataset: xr.Dataset) -> Picture:
     images, titles = [], []
     for across, up, along in PLANES:
         middle = int(np.argmin(np.abs(dataset[along].values - _centre(dataset, along))))
-        images.append(reduced(np.asarray(density.isel({along: middle}).transpose(up, across).values, np.float32)))
+        images.append(reduced(_plane(density, along, middle, up, across)))
         titles.append(f"{along} = {float(dataset[along].values[middle]):.1f} Å")
     made = _orthogonal(dataset, images, style.DENSITY, titles, style.label("density", density.attrs["units"]))
     shape = " × ".join(str(density.sizes[axis]) for axis in "xyz")
     step = (dataset["x"].values[-1] - dataset["x"].values[0]) / max(1, density.sizes["x"] - 1)
     caption = f"One voxel thick, through the centre of {shape} voxels (x, y, z) of {step:.4g} Å; one colour scale."
     return Picture("slices", "Slices in three directions", caption, made)
+
+
+def _plane(density: xr.DataArray, along: str, index: int, up: str, across: str) -> np.ndarray:
+    """Read one plane a band at a time, so that few blocks of the store are in memory at once."""
+    plane = density.isel({along: index}).transpose(up, across)
+    made = np.empty(plane.shape, np.float32)
+    for start in range(0, plane.shape[0], BAND):
+        made[start : start + BAND] = plane.isel({up: slice(start, start + BAND)}).values
+    return made
 
 
 def _centre(dataset: xr.Dataset, axis: str) -> float:

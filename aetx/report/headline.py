@@ -16,7 +16,8 @@ def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, 
 
     What is not known is left out. The atoms are those of the step named ``atoms``, else of the last step that gives
     atoms; R1 and the RMSD are those of the last score, R1 else of the last volume; sigma is the median over atoms and
-    axes of the standard error. A single score is called ``step.name (unit)``.
+    axes of the standard error. A single score is called ``step.name (unit)``,
+    without the unit where there is none.
     """
     order = [step.name for step in record.steps if step.name in results]
     kinds = {name: kind_of(results[name]).name for name in order}
@@ -40,7 +41,7 @@ def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, 
 
 def _single(step: str, score: xr.Dataset) -> dict[str, float]:
     return {
-        f"{step}.{name} ({one.attrs['units']})": float(one.values)
+        f"{step}.{name}" + ("" if one.attrs["units"] == "1" else f" ({one.attrs['units']})"): float(one.values)
         for name, one in score.data_vars.items()
         if one.ndim == 0 and one.dtype.kind in "biuf" and np.isfinite(one.values)
     }

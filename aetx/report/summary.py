@@ -30,13 +30,15 @@ def write_summary(records: Sequence[RunRecord], folder: Path) -> Path:
     folder
         The output of the run.
     """
-    shown = _numbers(records)
+    every = _numbers(records)
+    first, others = [key for key in every if key in COLUMNS], [key for key in every if key not in COLUMNS]
     rows = [
         {
             "name": record.name or record.title,
             "link": link(record.name, "report.html"),
             "status": record.status,
-            "cells": [_cell(record, key) for key in shown],
+            "head": [_cell(record, key) for key in first],
+            "tail": [_cell(record, key) for key in others],
             "time": seconds(_spent(record)),
             "warnings": str(sum(len(step.warnings) for step in record.steps)),
             "error": record.error.partition("\n")[0],
@@ -46,7 +48,8 @@ def write_summary(records: Sequence[RunRecord], folder: Path) -> Path:
     values: dict[str, object] = {
         "title": records[0].title if records else "",
         "rows": rows,
-        "columns": [COLUMNS[key][0] if key in COLUMNS else key for key in shown],
+        "headings": [COLUMNS[key][0] for key in first],
+        "others": others,
         "states": sorted(Counter(record.status for record in records).items()),
     }
     write(folder / "summary.csv", _csv(records).encode())

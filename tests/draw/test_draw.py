@@ -126,6 +126,17 @@ def test_evenly_spread_tilts_leave_no_wedge() -> None:
     assert "leave no wedge" in draw(given)[2].caption
 
 
+def test_slices_go_through_the_rotation_centre() -> None:
+    given = volume()
+    figure: Any = draw(given)[0].figure
+    shown = [axes.images[0].get_array() for axes in figure.axes[:3]]
+    density = given["density"]
+    np.testing.assert_array_equal(shown[0], density.sel(z=0.0))
+    np.testing.assert_array_equal(shown[1], density.sel(y=0.0))
+    np.testing.assert_array_equal(shown[2], density.sel(x=0.0).T)
+    assert [axes.get_title("left") for axes in figure.axes[:3]] == ["z = 0.0 Å", "y = 0.0 Å", "x = 0.0 Å"]
+
+
 def test_projections_are_sums_times_the_step() -> None:
     given = volume()
     figure: Any = draw(given)[1].figure
