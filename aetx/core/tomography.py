@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aetx.core.stage import Forecast, Sizes
 from aetx.errors import AetxWarning, EnvironmentFault, InputError, Problem
 from aetx.kernels.projection import F64, Grid, Projector, rotation
-from aetx.kernels.reconstruction import Reconstruction, film_grid
+from aetx.kernels.reconstruction import POWERS, Reconstruction, film_grid
 from aetx.model import spacing, units
 
 FLATTEST = 0.05
@@ -156,18 +156,26 @@ def reconstructed(series: xr.Dataset, task: Task, found: Reconstruction) -> xr.D
 def reconstruction_forecast(series: Sizes, iterations: int, extended: bool) -> Forecast:
     """Return the forecast of a reconstruction whose poses and pixel size are not known yet."""
     tilts, y, x = (series.get(name, 1) for name in ("tilt", "y", "x"))
-    box = (x, y, 4 * x if extended else x)
-    entries = tilts * x * x * 2 * (4 if extended else 1)
-    seconds = 1.0 + iterations * (entries * y * 4 * 6e-11 + tilts * x * y * 4e-8)
-    return Forecast({"z": x, "y": y, "x": x}, forecast_bytes(tilts, box, (y, x)), seconds)
+    box = (x, y, 3 * x if extended else x)
+    entries = _entries(tilts, box, x)
+    return Forecast(
+        {"z": x, "y": y, "x": x},
+        memory=forecast_bytes(tilts, box, (y, x)),
+        seconds=1.0 + (iterations + POWERS) * entries * y * 3e-10,
+    )
 
 
 def forecast_bytes(tilts: int, box: tuple[int, ...], image: tuple[int, ...]) -> int:
     """Return the bytes of the matrices (both ways, and while they are made), the volumes and the images."""
     z, y, x = box
-    columns = min(z * x, 3 * z * image[1])
-    entries = tilts * columns * 4
-    return entries * 24 + z * y * x * 4 * 4 + tilts * image[0] * image[1] * 4 * 8
+    matrices = _entries(tilts, box, image[1]) * 32
+    return int(1.25 * (matrices + z * y * x * 4 * 4 + tilts * image[0] * image[1] * 4 * 8))
+
+
+def _entries(tilts: int, box: tuple[int, ...], width: int) -> int:
+    """Return the greatest number of weights of a projector: four for each voxel (z, x) that an image shows."""
+    z, _, x = box
+    return tilts * min(z * x, 2 * z * width) * 4
 
 
 def _require_memory(needed: int, memory: int) -> None:

@@ -1,5 +1,7 @@
 """The projector: signs, transpose, flux, and an independent twin."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,15 @@ from numpy.typing import NDArray
 from aetx.kernels.projection import Grid, Projector, dense_axes, keys, remap, rotation
 
 F64 = NDArray[np.float64]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: more would only wait for each other at these sizes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def turned(phi: object, theta: object, psi: object) -> F64:
