@@ -243,6 +243,10 @@ def _load(
         if not sign or not name.strip():
             raise RecipeError(Problem("command line", "--set", repr(text), "NAME=VALUE", "write e.g. --set dose=3"))
         values[name.strip()] = value
+    from aetx.recipe.findings import Findings
+    from aetx.recipe.text import read
+
+    read(recipe, Findings(str(recipe)))  # broken text is told before xarray and dask are imported
     from aetx.recipe import load
 
     return load(

@@ -32,6 +32,14 @@ ALIASES = {
 """Spellings that microscopes and people write, and what they mean."""
 
 
+LONGEST = 80
+"""Characters that a unit may have."""
+
+_POWER = re.compile(r"\*\*\s*\(?\s*[+-]?\d{1,2}(\.\d+)?\s*\)?")
+_POWER_OF_POWER = re.compile(r"\*\*\s*\(?\s*[+-]?[\d.]+\s*\)?\s*\*\*")
+_NUMBER = re.compile(r"(?<![\w.])(?!1(?![\w.]))[\d.]+|\*\*")
+
+
 class UnitError(ValueError):
     """A unit string that cannot be read, or that means something else here."""
 
@@ -58,6 +66,8 @@ def parse(text: str) -> pint.Unit:
     plain = text.strip().strip("[]").strip()
     if not plain:
         raise UnitError("the unit is empty")
+    if len(plain) > LONGEST:
+        raise UnitError(f"{plain[:LONGEST]!r} and so on is too long for a unit")
     plain = ALIASES.get(plain, plain)
     if plain == "A":
         raise UnitError("'A' means ampere; write 'angstrom'")
@@ -66,6 +76,8 @@ def parse(text: str) -> pint.Unit:
     plain = re.sub(r"/\s*A(?=\b|\^|\*)", "/angstrom", plain).replace("^", "**")
     plain = re.sub(r"([A-Za-z]+)(-?\d+)\b(?!\.)", r"\1**\2", plain)  # the CF style `nm-1`
     plain = re.sub(r"(?<=[A-Za-z0-9)])\s+(?=[A-Za-z(])", "*", plain)
+    if _POWER_OF_POWER.search(plain) or _NUMBER.search(_POWER.sub("", plain)):
+        raise UnitError(f"{text!r} is not a unit that aetx knows")  # pint would compute 9**9**9
     try:
         return registry().parse_units(plain)
     except Exception as error:

@@ -44,7 +44,7 @@ class Files:
     def members(self, node: Node, where: str) -> tuple[Member, ...] | None:
         """Return the files that a pattern matches, in natural order; None for a path that is no pattern."""
         text = self._text(node, where)
-        if text is None or not is_pattern(text) or (self._base(node) / text).exists():
+        if text is None or not is_pattern(text) or _exists(self._base(node) / text):
             return None
         found: list[Member] = []
         for number, (labels, plain) in enumerate(expand(text)):
@@ -104,11 +104,18 @@ class Files:
             self.findings.say(node.place, where, repr(text), "a path that can be read", error.strerror or str(error))
             return False
         fix = f"there is no {str(path)!r}"
-        if not node.typed and not Path(text).is_absolute() and (Path.cwd() / text).exists():
+        if not node.typed and not Path(text).is_absolute() and _exists(Path.cwd() / text):
             fix += "; paths in a recipe start at the recipe's folder, not at the current one"
         elif text.startswith("~"):
             fix += "; '~' is not expanded"
         self.findings.say(node.place, where, repr(text), "a file that exists", fix)
+        return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long for a name
         return False
 
 
@@ -118,7 +125,7 @@ def is_pattern(text: str) -> bool:
 
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d+)(?:-|\.\.)(\d+)")
+_RANGE = re.compile(r"(\d{1,9})(?:-|\.\.)(\d{1,9})")
 
 
 def expand(text: str) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aetx.errors import Problem, RecipeError
-from aetx.recipe.plan import Place
+from aetx.recipe.place import Place
+
+MOST = 200
+"""Mistakes after which reading stops; the rest waits for the next time."""
 
 
 @dataclass
@@ -19,6 +22,8 @@ class Findings:
         """Note a mistake at a place of the recipe; line 0 is the command line."""
         file = self.file if place.line else "command line"
         self.problems.setdefault(Problem(file, where, found, wanted, fix, place.line, place.column))
+        if len(self.problems) >= MOST:
+            self.stop()
 
     def stop(self) -> None:
         """Raise `RecipeError` with everything found, in the order of the text; return if there is nothing."""

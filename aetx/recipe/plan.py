@@ -9,14 +9,7 @@ from pathlib import Path
 from aetx.core import Params, Stage
 from aetx.core.registry import Registry
 from aetx.model import Kind
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where something stands in the recipe; counts from 1."""
-
-    line: int
-    column: int
+from aetx.recipe.place import Place
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from aetx.io.stated import Stated
 from aetx.model import KINDS, Kind
 from aetx.model.kinds import DTYPES
 from aetx.recipe.inputs import OWN
-from aetx.recipe.load import KEYS
+from aetx.recipe.recipe import KEYS
 from aetx.recipe.steps import KEYS as STEP_KEYS
 from aetx.recipe.steps import NAME
 

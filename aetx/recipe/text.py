@@ -24,13 +24,16 @@ from ruamel.yaml.events import (
 )
 
 from aetx.recipe.findings import Findings
-from aetx.recipe.plan import Place
+from aetx.recipe.place import Place
 
 LARGEST = 1 << 20
 """Bytes that a recipe may have."""
 
 DEEPEST = 50
 """Levels of nesting that a recipe may have."""
+
+MOST = 20_000
+"""Values that a recipe may have; larger tables belong in a file beside it."""
 
 Scalar: TypeAlias = str | int | float | bool | None
 
@@ -134,7 +137,7 @@ def parse(text: str, findings: Findings) -> Node:
     except YAMLError as error:
         findings.say(Place(1, 1), "recipe", " ".join(str(error).split()), "YAML 1.2", "mend the text")
         builder.fatal = True
-    except _TooDeep:
+    except _TooMuch:
         builder.fatal = True
     if builder.fatal:
         findings.stop()
@@ -148,8 +151,8 @@ def parse(text: str, findings: Findings) -> Node:
     return tree
 
 
-class _TooDeep(Exception):  # noqa: N818
-    """Nesting beyond `DEEPEST`; the finding is noted already."""
+class _TooMuch(Exception):  # noqa: N818
+    """Nesting beyond `DEEPEST`, or more than `MOST` values; the finding is noted already."""
 
 
 @dataclass
@@ -158,10 +161,16 @@ class _Builder:
 
     findings: Findings
     fatal: bool = False
+    count: int = 0
 
     def node(self, event: Event, events: Iterator[Event], field: str, depth: int) -> Node:
         place = _place(event)
         self._refuse(event, place, field)
+        self.count += 1
+        if self.count > MOST:
+            fix = "put large tables in a file beside the recipe"
+            self.findings.say(place, field or "recipe", f"more than {MOST} values", "fewer", fix)
+            raise _TooMuch
         if isinstance(event, ScalarEvent):
             plain = event.style is None
             value = resolve(event.value) if plain else event.value
@@ -169,7 +178,7 @@ class _Builder:
         if depth > DEEPEST:
             found, fix = f"nested deeper than {DEEPEST}", "write it flatter"
             self.findings.say(place, field or "recipe", found, f"at most {DEEPEST} levels", fix)
-            raise _TooDeep
+            raise _TooMuch
         if isinstance(event, SequenceStartEvent):
             return Node(tuple(self._items(events, field, depth)), place, place)
         if isinstance(event, MappingStartEvent):

@@ -19,7 +19,7 @@ from aetx.core.params import Unit, unit_of
 from aetx.errors import did_you_mean
 from aetx.model import units
 from aetx.recipe.findings import Findings
-from aetx.recipe.plan import Place
+from aetx.recipe.place import Place
 from aetx.recipe.text import Node
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -1,6 +1,8 @@
 """The loader: plain data or a message with its place."""
 
 import math
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ import pytest
 
 from aetx.errors import Problem, RecipeError
 from aetx.recipe.findings import Findings
-from aetx.recipe.text import LARGEST, parse, plain_data, read, resolve
+from aetx.recipe.text import LARGEST, MOST, parse, plain_data, read, resolve
 
 
 def problems_of(content: bytes, folder: Path) -> list[Problem]:
@@ -150,3 +152,18 @@ def test_a_file_that_is_too_large_or_absent_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "none.yaml", Findings("none.yaml"))
     with pytest.raises(RecipeError, match="wanted a file"):
         read(tmp_path, Findings("folder"))
+
+
+def test_a_recipe_has_a_bounded_number_of_values(tmp_path: Path) -> None:
+    (found,) = problems_of(b"a: [" + b"1," * MOST + b"]\n", tmp_path)
+    assert found.found == f"more than {MOST} values"
+    assert found.fix == "put large tables in a file beside the recipe"
+
+
+def test_broken_text_is_told_before_anything_heavy_is_imported() -> None:
+    program = (
+        "import sys; from pathlib import Path; from aetx.recipe.text import read; import aetx.recipe.findings;"
+        "print({'xarray', 'dask', 'pydantic', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -23,7 +23,7 @@ from aetx.recipe.text import COMMAND_LINE, Node, Scalar, plain_data, read
 from aetx.recipe.values import Builder
 
 KEYS = ("aetx", "title", "vars", "inputs", "for_each", "sweep", "steps", "export", "report", "run")
-MOST_JOBS = 10_000
+MOST_JOBS = 2_000
 
 Entries = Mapping[str, Node]
 
