@@ -17,8 +17,9 @@ import xarray as xr
 from aetx.core.params import Params
 from aetx.core.record import RunRecord, StepRecord
 from aetx.core.registry import Registry
+from aetx.core.stage import Flow
 from aetx.errors import AetxError, AetxWarning
-from aetx.model import kind_of
+from aetx.model import VOLUME, kind_of
 from aetx.recipe.plan import Job, Plan
 from aetx.run.decide import RECORD, TABLES, Decision, decide
 from aetx.run.inputs import Opened, hash_input
@@ -28,11 +29,15 @@ from aetx.run.progress import Progress
 from aetx.run.settings import RunSettings
 from aetx.run.stop import Stopped
 from aetx.run.threads import library_threads
-from aetx.run.watch import Cost, costs
-from aetx.store import SCRATCH, open_store, write, write_atomically, write_export
+from aetx.run.watch import Cost, costs, give_back
+from aetx.store import SCRATCH, disk, open_store, write, write_atomically, write_export
 from aetx.store.layout import IMAGE_AXES
 
 Reporter = Callable[[RunRecord, Mapping[str, xr.Dataset], Path, Registry], Path]
+SMALL = 2**26
+"""Bytes up to which a volume from a file is read into memory for a step that reads it by neighbourhoods."""
+ASSUMED = 2
+"""Blocks in flight that stages count on when they divide their memory."""
 BLOCK = 128
 """Edge of the blocks in which a chunkwise stage that names no layout is handed a volume."""
 
@@ -52,6 +57,8 @@ class JobRun:
     record: RunRecord = field(init=False)
     opened: dict[str, Opened] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
+    copies: dict[str, Path] = field(default_factory=dict)
+    """Volumes from files, copied into chunks for the steps that read neighbourhoods."""
 
     def __post_init__(self) -> None:
         self.folder = self.settings.folder(self.job)
@@ -100,6 +107,9 @@ class JobRun:
         except BaseException as error:
             self.end("failed", told(error))
             raise
+        finally:
+            for copy in self.copies.values():
+                disk.discard(copy)
         return self.record
 
     def end(self, status: str, error: str = "") -> None:
@@ -149,6 +159,8 @@ class JobRun:
             step.state = "running"
             self.save()
             self.progress.step(step.name)
+            if self.settings.memory:
+                give_back()
             with _warned(step), _charged(step, self.settings.scheduler == "local"):
                 path = self._compute(decision)
         step.state = "computed" if decision.runs else "reused"
@@ -201,18 +213,31 @@ class JobRun:
         stage = decision.step.stage
         given: dict[str, Any] = {}
         for take, names in decision.step.sources.items():
-            datasets = tuple(self._laid_out(self._dataset(name), decision) for name in names)
+            datasets = tuple(self._laid_out(self._dataset(name, stage.flow), decision) for name in names)
             given[take] = datasets if stage.takes[take].form == "many" else datasets[0]
-        return stage(
-            **given, params=decision.step.params, device=self.settings.device, memory=share(self.settings.memory)
-        )
+        allowed = share(self.settings.memory)
+        if allowed is not None and self.settings.threads > ASSUMED:
+            allowed = allowed * ASSUMED // self.settings.threads
+        return stage(**given, params=decision.step.params, device=self.settings.device, memory=allowed)
 
-    def _dataset(self, name: str) -> xr.Dataset:
+    def _dataset(self, name: str, flow: Flow) -> xr.Dataset:
         """Return an input, a result, or the graph of a step that fuses into the one that asks."""
         if name in self.opened:
-            return self.opened[name].dataset
+            found = self.opened[name].dataset
+            blockwise = flow == "chunkwise" or not found.chunks or kind_of(found) is not VOLUME
+            return found if blockwise else self._at_hand(name, found)
         decision = self.decisions[name]
         return self._call(decision) if decision.place == "fused" else open_store(decision.path)
+
+    def _at_hand(self, name: str, volume: xr.Dataset) -> xr.Dataset:
+        """Return a volume from a file whose neighbourhoods are cheap to read: in memory if small, else in chunks."""
+        if volume.nbytes <= SMALL:
+            return volume.compute()
+        if name not in self.copies:
+            path = self.scratch / disk.litter_name(f"{name.replace('/', '-')}.zarr")
+            write(volume, path, key=self.opened[name].key, record={}, scratch=self.scratch, blocks=self.progress.blocks)
+            self.copies[name] = path
+        return open_store(self.copies[name])
 
     def _laid_out(self, dataset: xr.Dataset, decision: Decision) -> xr.Dataset:
         """Return tables in memory; grids in blocks for a chunkwise step, as they are stored for the others."""

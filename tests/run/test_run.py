@@ -181,6 +181,18 @@ def reading(volume: Path) -> Job:
     return tiny.job(tiny.step("scaled", tiny.scale, volume="volume"), inputs=(tiny.input_of(volume),))
 
 
+@pytest.mark.parametrize("small", [True, False])
+def test_a_volume_from_a_file_is_at_hand_for_neighbourhoods(
+    tmp_path: Path, volume: Path, small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aetx.run.job.SMALL", 2**30 if small else 0)
+    job = tiny.job(tiny.step("smooth", tiny.smooth, volume="volume"), inputs=(tiny.input_of(volume),))
+    run_job(job, tmp_path / "out", opener=lambda one, registry: open_store(volume).chunk(z=7))
+    expected = tiny.smooth(tiny.make(edge=70))["density"].values
+    assert np.array_equal(open_store(tmp_path / "out" / "results" / "smooth.zarr")["density"].values, expected)
+    assert list((tmp_path / "out" / ".aetx-tmp").iterdir()) == []
+
+
 def test_inputs_are_hashed_recorded_and_their_change_noticed(tmp_path: Path, volume: Path) -> None:
     record = run_job(reading(volume), tmp_path / "out", opener=open_in)
     files = record.inputs[0].files

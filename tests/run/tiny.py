@@ -15,7 +15,8 @@ from pydantic import Field
 from aetx.core import Forecast, Params, Registry, Stage, halo_map, many, optional, stage
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.model import ATOMS, FILE, SCORE, VOLUME, Kind
-from aetx.recipe.plan import Input, Job, Place, Plan, Settings, Step
+from aetx.recipe.place import Place
+from aetx.recipe.plan import Input, Job, Plan, Settings, Step
 
 LENGTH = {"units": "angstrom"}
 DENSITY = {"units": "count/angstrom"}
