@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from aetx.draw import style
 from aetx.draw.picture import Picture
 
 MOST = 6
-NAMES = {"r1": "R1", "r1_history": "R1", "r_free": "R-free", "rmsd": "RMSD", "distance": "distance", "fsc": "FSC"}
+NAMES = {"r1_history": "R1", "r_free": "R-free", "rmsd": "RMSD", "fsc": "FSC"}
 
 
 def score(dataset: xr.Dataset) -> list[Picture]:
@@ -20,8 +21,9 @@ def score(dataset: xr.Dataset) -> list[Picture]:
 
 
 def name_of(dataset: xr.Dataset, name: str) -> str:
-    """Return what to call a variable in a picture."""
-    return str(dataset[name].attrs.get("long_name") or NAMES.get(name) or name.replace("_", " "))
+    """Return what to call a variable in a picture or a table."""
+    said = dataset[name].attrs.get("long_name") or NAMES.get(name)
+    return str(said) if said else re.sub(r"\br(?=\d)", "R", name.replace("_", " ")).replace("rmsd", "RMSD")
 
 
 def per_tilt_and_convergence(dataset: xr.Dataset) -> list[Picture]:
@@ -72,7 +74,8 @@ def _tilts(axes: Any, dataset: xr.Dataset, names: list[str], across: np.ndarray)
     for name, colour in zip(names, style.SERIES, strict=False):
         values = dataset[name].values.astype(float)
         mean = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-        axes.vlines(across, 0, values, color=colour, linewidth=1, alpha=0.35)
+        if len(names) == 1:
+            axes.vlines(across, 0, values, color=colour, linewidth=1, alpha=0.35)
         axes.plot(across[order], values[order], "o", color=colour, markersize=4, label=name_of(dataset, name))
         axes.axhline(mean, color=colour, linewidth=0.9, linestyle=(0, (5, 3)))
         said.append(f"{name_of(dataset, name)}: mean {mean:.4g} (dashed), worst {np.nanmax(values):.4g}")
@@ -84,7 +87,8 @@ def _tilts(axes: Any, dataset: xr.Dataset, names: list[str], across: np.ndarray)
 
 def _shared(dataset: xr.Dataset, names: list[str]) -> str:
     units = {str(dataset[name].attrs.get("units", "1")) for name in names}
-    text = name_of(dataset, names[0]) if len(names) == 1 else "value"
+    factors = all(name.startswith("r") for name in names)
+    text = name_of(dataset, names[0]) if len(names) == 1 else "R factor" if factors else "value"
     return style.label(text, units.pop()) if len(units) == 1 else text
 
 

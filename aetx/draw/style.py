@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 INK, MUTED, LINE, PAPER = "#1f2933", "#5b6875", "#d5dbe1", "#ffffff"
@@ -213,6 +214,7 @@ def histogram(
     axes.stairs(height, cells, fill=True, color=colour, alpha=0.35, linewidth=0)
     axes.stairs(height, cells, color=colour, linewidth=1.1, label=name or None)
     shown = axes.get_ylim()[1] if axes.patches[1:] else 0.0
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set_ylim(0, max(shown, 1.14 * float(height.max(initial=1))))
 
 

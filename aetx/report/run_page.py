@@ -167,13 +167,13 @@ def _numbers(record: RunRecord, found: Mapping[str, float]) -> list[tuple[str, s
         tiles.append((f"{found['atoms']:.0f}", "atoms"))
     if "r1" in found:
         tiles.append((f"{found['r1']:.4f}", "mean R1"))
+    pairs = [(key, f"{key.removesuffix('common')}true") for key in found if key.endswith(".common")]
+    for common, true in pairs[-1:]:
+        tiles.append((f"{found[common]:.0f}/{found.get(true, 0):.0f}", "true atoms found"))
     if "rmsd" in found:
         tiles.append((f"{100 * found['rmsd']:.1f} pm", "RMSD from the truth"))
     if "sigma" in found:
         tiles.append((f"{100 * found['sigma']:.1f} pm", "median standard error"))
-    spent = sum(step.seconds for step in record.steps)
-    if spent:
-        tiles.append((seconds(spent), "in the steps"))
     peak = max((step.peak_bytes for step in record.steps), default=0)
     if peak:
         tiles.append((size(peak), "peak memory"))

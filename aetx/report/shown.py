@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex
 from scipy.spatial import cKDTree
 
 from aetx.draw import Picture, draw, style
+from aetx.draw.score import name_of
 from aetx.model import kind_of
 from aetx.report.page import link, write
 
@@ -83,7 +84,7 @@ def tables(dataset: xr.Dataset) -> list[Table]:
     found = []
     single = [str(name) for name, one in dataset.data_vars.items() if one.ndim == 0]
     if single:
-        found.append(Table(["Score", "Value"], [[_words(dataset, name), _number(dataset[name])] for name in single]))
+        found.append(Table(["Score", "Value"], [[name_of(dataset, name), _number(dataset[name])] for name in single]))
     lists: dict[str, list[str]] = {}
     for name, one in dataset.data_vars.items():
         if one.ndim == 1 and 0 < one.size <= ROWS and one.dims[0] != "tilt":
@@ -91,12 +92,8 @@ def tables(dataset: xr.Dataset) -> list[Table]:
     for dim, names in lists.items():
         keys = dataset[dim].values if dim in dataset.coords else np.arange(dataset.sizes[dim])
         rows = [[str(key), *(_number(dataset[name][i]) for name in names)] for i, key in enumerate(keys)]
-        found.append(Table([dim, *(_words(dataset, name) for name in names)], rows))
+        found.append(Table([dim, *(name_of(dataset, name) for name in names)], rows))
     return found
-
-
-def _words(dataset: xr.Dataset, name: str) -> str:
-    return str(dataset[name].attrs.get("long_name", name.replace("_", " ")))
 
 
 def _number(one: xr.DataArray) -> str:
