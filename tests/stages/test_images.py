@@ -122,6 +122,12 @@ def test_each_image_has_its_own_stream_whatever_is_computed_first() -> None:
     assert not np.array_equal(longer["image"][20].values, last)
 
 
+def test_images_at_the_same_angles_have_noise_of_their_own() -> None:
+    options = PLAIN | {"angles": (10.0, 10.0), "noise": "poisson", "background": 5.0}
+    first, second = images(atoms(CHIRAL), **options)["image"].values - 5
+    assert abs(np.corrcoef(first[:20].ravel(), second[:20].ravel())[0, 1]) < 0.1
+
+
 def test_noise_has_the_mean_and_the_variance_of_a_counting_detector() -> None:
     options = PLAIN | {"angles": (0.0,), "pixels": 256, "width": 2.0, "background": 4.0}
     clean = images(atoms([[0, 0, 0]]), **options)["image"].values
