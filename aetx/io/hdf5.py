@@ -16,6 +16,10 @@ from aetx.io.lazy import Identity, Key, LazyArray, check_bomb, reading, wrong
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 """Filters that h5py brings along; others would load a plugin from disk."""
 
+LARGEST_ATTRIBUTE = 65536
+"""Bytes of an attribute."""
+LONGEST_AXIS = 10_000_000
+"""Values of an axis."""
 DEEPEST = 32
 """Groups within groups that are searched."""
 
@@ -67,6 +71,23 @@ def link_type(group: h5py.Group, name: str) -> str | None:
     return {h5py.h5l.TYPE_HARD: "hard", h5py.h5l.TYPE_SOFT: "soft"}.get(
         group.id.links.get_info(name.encode()).type, "external"
     )
+
+
+def attribute(path: Path, one: h5py.Group | h5py.Dataset, name: str) -> object:
+    """Return an attribute, None where there is none; one that claims to be huge is refused before it is read."""
+    if name not in one.attrs:
+        return None
+    size = h5py.h5a.open(one.id, name.encode()).get_storage_size()
+    if size > LARGEST_ATTRIBUTE:
+        raise wrong(path, f"attribute {name}", f"{size} bytes", f"at most {LARGEST_ATTRIBUTE}", "the file is damaged")
+    return one.attrs[name]
+
+
+def text_of(value: object) -> str:
+    """Return an attribute as text, empty for None."""
+    first = np.ravel(np.asarray("" if value is None else value, dtype=object))
+    one = first[0] if first.size else ""
+    return one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one)
 
 
 def entry(path: Path, file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:

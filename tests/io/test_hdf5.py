@@ -193,3 +193,15 @@ def test_a_soft_link_within_the_file_is_followed(tmp_path: Path, stack: Any) -> 
         file["data/tomography"] = h5py.SoftLink("/sources/1")
     stated = {"axes": ["tilt", "y", "x"], "pixel_size": 0.34, "angles": tuple(ANGLES)}
     np.testing.assert_array_equal(open_input([path], kind=TILT_SERIES, stated=stated)["image"].values, stack)
+
+
+def test_an_attribute_that_claims_to_be_huge_is_refused_before_it_is_read(
+    tmp_path: Path, stack: Any, refused: Any
+) -> None:
+    path = tmp_path / "s.emd"
+    with h5py.File(path, "w", libver="latest") as file:
+        group = file.create_group("data/tomography")
+        group["data"] = stack
+        _dim(group, 1, ANGLES, "angles", "[deg]")
+        group["dim1"].attrs["name"] = np.bytes_(b"angles" * 20000)
+    assert "attribute name: found 120000 bytes" in refused(path)

@@ -131,3 +131,17 @@ def test_hostile_metadata_is_refused(tmp_path: Path, stack: Any, refused: Any, x
     path = tmp_path / "s.tif"
     tifffile.imwrite(path, stack, photometric="minisblack", description=xml, metadata=None)
     assert says in refused(path, stated={"angles": ANGLES})
+
+
+def test_a_tag_that_cannot_be_read_is_refused_and_not_guessed(
+    tmp_path: Path, stack: Any, refused: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, stack[0], photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        place = file.pages[0].tags["SampleFormat"].offset
+    content = bytearray(path.read_bytes())
+    content[place + 2 : place + 4] = b"\x7f\x7f"
+    path.write_bytes(bytes(content))
+    assert "SampleFormat" in refused(path) or "TiffTag 339" in refused(path)
+    assert capfd.readouterr().err == ""

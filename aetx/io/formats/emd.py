@@ -11,7 +11,7 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import Params, reader
-from aetx.io.hdf5 import Hdf5Array, datasets, entry, link_type, opened
+from aetx.io.hdf5 import LONGEST_AXIS, Hdf5Array, attribute, datasets, entry, link_type, opened, text_of
 from aetx.io.lazy import Identity, pread, reading, wrong
 from aetx.model import FOCAL_SERIES, FRAMES, SCAN_SERIES, TILT_SERIES, VOLUME, units
 
@@ -63,7 +63,8 @@ def emd(path: Path, params: EmdParams) -> xr.Dataset:
             name = f"{name.rstrip('/')}/data"
         lazy = Hdf5Array(identity, file, name)
         dims, coords = _axes(path, group, lazy.shape)
-        attrs = {key: str(value)[:200] for key, value in group.attrs.items() if np.ndim(value) == 0}
+        with reading(path, f"attributes of {group.name}", "readable attributes"):
+            attrs = {str(key): text_of(attribute(path, group, key))[:200] for key in list(group.attrs)[:50]}
     found = xr.Dataset({"values": lazy.variable(tuple(dims))}, attrs={"source_header": json.dumps(attrs)})
     return found.assign_coords(coords)
 
@@ -74,7 +75,7 @@ def _only(path: Path, file: h5py.File) -> str:
         if isinstance(data, h5py.Group) and link_type(data, "tomography") is not None:
             return "data/tomography"
     groups = [name.rpartition("/")[0] for name in datasets(path, file) if name.endswith("/data")]
-    marked = [name for name in groups if int(np.ravel(file[name].attrs.get("emd_group_type", [0]))[0]) == 1]
+    marked = [name for name in groups if text_of(attribute(path, file[name], "emd_group_type")) == "1"]
     found = marked or groups
     if len(found) == 1:
         return found[0]
@@ -101,9 +102,11 @@ def _axes(
         with reading(path, label, "numbers"):
             if one.external or one.is_virtual:
                 raise wrong(path, label, "external storage", "data in this file", "copy the data in")
+            if one.size is None or one.size > LONGEST_AXIS:
+                raise wrong(path, label, f"{one.size} values", f"{size}, as the data has", "the file is damaged")
             values = np.ravel(np.asarray(one[()], float))
-            name = NAMES.get(_text(one.attrs.get("name", "")).strip("_ ").lower(), f"dim_{axis}")
-            unit = _text(one.attrs.get("units", "")).strip().strip("[]").strip()
+            name = NAMES.get(text_of(attribute(path, one, "name")).strip("_ ").lower(), f"dim_{axis}")
+            unit = text_of(attribute(path, one, "units")).strip().strip("[]").strip()
         if values.size == 2 and size != 2:  # two values stand for first and second
             values = values[0] + np.arange(size) * (values[1] - values[0])
         if values.size != size:
@@ -127,9 +130,3 @@ def _degrees(path: Path, label: str, values: np.ndarray, unit: str) -> np.ndarra
         return values * units.factor(unit or "none", "degree")
     except units.UnitError as error:
         raise wrong(path, label, f"units {unit!r}", "[deg] or [rad]", "mend the unit of the tilts") from error
-
-
-def _text(value: object) -> str:
-    first = np.ravel(np.asarray(value, dtype=object))
-    one = first[0] if first.size else ""
-    return one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from aetx.core import Params, reader
 from aetx.io import mat5
-from aetx.io.hdf5 import Hdf5Array, datasets, entry, opened
+from aetx.io.hdf5 import Hdf5Array, attribute, datasets, entry, opened, text_of
 from aetx.io.lazy import Identity, RawArray, View, pread, wrong
 from aetx.model import ATOMS, COLUMNS, FOCAL_SERIES, FRAMES, SCAN_SERIES, TILT_SERIES, VOLUME
 
@@ -72,13 +72,12 @@ def _version_5(identity: Identity, wanted: str | None) -> xr.Dataset:
 
 def _version_73(identity: Identity, wanted: str | None) -> xr.Dataset:
     with opened(identity.path) as file:
-        numeric = [name for name in datasets(identity.path, file) if _is_numeric(file[name])]
+        numeric = [name for name in datasets(identity.path, file) if _is_numeric(identity.path, file[name])]
         arrays = [name for name in numeric if file[name].size > 1 and "/" not in name]
         name = _chosen(identity.path, wanted, [*file, *numeric], numeric, arrays)
         one = entry(identity.path, file, name)
-        if isinstance(one, h5py.Group) or not _is_numeric(one):
-            kind = one.attrs.get("MATLAB_class", b"group")
-            text = kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
+        if isinstance(one, h5py.Group) or not _is_numeric(identity.path, one):
+            text = text_of(attribute(identity.path, one, "MATLAB_class")) or "group"
             what = "complex numbers" if one.dtype.kind == "V" else f"a MATLAB {text}"
             raise wrong(identity.path, name, what, "an array of real numbers", _advice(numeric))
         lazy = Hdf5Array(identity, file, name)
@@ -89,11 +88,10 @@ def _version_73(identity: Identity, wanted: str | None) -> xr.Dataset:
     )
 
 
-def _is_numeric(one: h5py.Group | h5py.Dataset) -> bool:
+def _is_numeric(path: Path, one: h5py.Group | h5py.Dataset) -> bool:
     if isinstance(one, h5py.Group):
         return False
-    kind = one.attrs.get("MATLAB_class", b"double")
-    text = kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
+    text = text_of(attribute(path, one, "MATLAB_class")) or "double"
     return one.dtype.kind in "iuf" and (text in mat5.NUMBERS or text == "logical") and "MATLAB_empty" not in one.attrs
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import math
 import re
 import struct
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,7 @@ def tiff(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
     """
     identity = Identity.of(path)
     _check_chain(identity)
-    with reading(path, "TIFF structure", "a TIFF file"), tifffile.TiffFile(path, _multifile=False) as file:
+    with _opened(path) as (file, complaints):
         pages = list(file.pages)
         if not pages:
             raise wrong(path, "pages", "none", "at least one page", "the file is cut short; copy it again")
@@ -42,6 +46,8 @@ def tiff(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
         resolution = first.tags.get("XResolution")
         ratio = None if resolution is None else resolution.value
         shape, dtype = tuple(first.shape), first.dtype
+        if complaints:  # a tag that cannot be read is left out, and what it said is then guessed
+            raise wrong(path, "tags", complaints[0], "tags that can be read", "the file is damaged; copy it again")
         planes, per_page = _planes(identity, pages, imagej)
     steps = _ome_steps(path, ome) if ome else _imagej_steps(imagej, ratio)
     lazy = Pages(identity, planes, per_page, shape[-2:], dtype)
@@ -53,6 +59,28 @@ def tiff(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
         values = np.arange(found.sizes[axis]) * step
         found = found.assign_coords({axis: (axis, values, {"units": unit})})
     return found
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[tifffile.TiffFile, list[str]]]:
+    """Open a TIFF file, and collect what tifffile only logs; nothing of it goes to the terminal."""
+    complaints: list[str] = []
+    here = threading.get_ident()
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if record.thread == here and ("TiffTag" in text or "TiffPage" in text):
+                complaints.append(text[:200])
+
+    collector = Collector(logging.WARNING)
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(collector)
+    try:
+        with reading(path, "TIFF structure", "a TIFF file"), tifffile.TiffFile(path, _multifile=False) as file:
+            yield file, complaints
+    finally:
+        logger.removeHandler(collector)
 
 
 class Pages(LazyArray):
@@ -73,7 +101,7 @@ class Pages(LazyArray):
         chosen = [first] if isinstance(first, int) else list(range(*first.indices(self.shape[0])))
         path = self.identity.path
         parts = []
-        with reading(path, "TIFF structure", "a TIFF file"), tifffile.TiffFile(path, _multifile=False) as file:
+        with _opened(path) as (file, _):
             for number in chosen:
                 with reading(path, f"page {number}", "a readable page"):
                     parts.append(self._plane(file, int(number))[rest])
