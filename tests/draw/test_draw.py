@@ -1,5 +1,6 @@
 """Every kind is drawn: from little data read, with the right geometry, without touching matplotlib's settings."""
 
+import os
 import subprocess
 import sys
 import warnings
@@ -11,6 +12,7 @@ import dask.array as da
 import matplotlib
 import numpy as np
 import pytest
+import scipy.io
 import xarray as xr
 
 from aetx.draw import Picture, draw, style
@@ -119,6 +121,32 @@ def test_a_volume_that_knows_its_tilts_gets_its_wedge_on_the_right_side() -> Non
 
 def test_a_volume_of_one_slice_is_drawn_without_a_spectrum() -> None:
     assert [name for name, _ in shapes(draw(volume().isel(z=[3])))] == ["slices", "projections"]
+
+
+def test_on_measured_data_the_drawn_wedge_is_darker_than_its_mirror_image() -> None:
+    folder = Path(os.environ.get("AETX_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "ta_film_saet"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there: the side of the wedge was not checked on measured data")
+    theta = scipy.io.loadmat(folder / "angles.mat")["angle"][:, 1].astype(float)
+    density = scipy.io.loadmat(folder / "reconstructions" / "ReconObj_sub22.mat")["reconstruction"].transpose(2, 1, 0)
+    given = xr.Dataset(
+        {"density": (("z", "y", "x"), density, {"units": "count/angstrom"}), "theta": ("tilt", theta, DEGREE)},
+        grid(density.shape, step=0.3216),
+    )
+    figure: Any = draw(VOLUME.stamp(given))[2].figure
+    axes = figure.axes[0]
+    ends = sorted(np.rad2deg(np.arctan2(*line.get_xydata()[1][::-1])) % 180 for line in axes.lines)
+    shown, (left, right, low, high) = axes.images[0].get_array(), axes.images[0].get_extent()
+    x, z = np.meshgrid(np.linspace(left, right, shown.shape[1]), np.linspace(low, high, shown.shape[0]))
+    angle, radius = np.rad2deg(np.arctan2(z, x)) % 180, np.hypot(x, z)
+
+    def inside(turned: np.ndarray) -> np.ndarray:
+        return (turned > ends[0] + 0.5) & (turned < ends[1] - 0.5)
+
+    band = (radius > 0.7) & (radius < 1.5)
+    only_drawn, only_mirrored = inside(angle) & ~inside(180 - angle), inside(180 - angle) & ~inside(angle)
+    power = 10.0**shown
+    assert power[band & only_drawn].mean() < power[band & only_mirrored].mean() / 3
 
 
 def test_evenly_spread_tilts_leave_no_wedge() -> None:
