@@ -231,6 +231,18 @@ def test_python_m_aetx_is_aetx(recipe: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "start", [["-m", "aetx"], ["-c", "import sys; del sys.path[0]; from aetx.cli import main; main()"]]
+)
+def test_modules_in_the_current_folder_are_not_run(recipe: Path, start: list[str]) -> None:
+    for name in ("numpy", "typer", "yaml", "xarray", "toy", "sitecustomize"):
+        (recipe / f"{name}.py").write_text("open('CANARY', 'w').close()\nraise SystemExit\n")
+    done = subprocess.run([sys.executable, *start, "check", "good.yaml"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "can be run" in done.stdout
+    assert not (recipe / "CANARY").exists()
+
+
 def test_a_closed_pipe_is_no_mistake(recipe: Path) -> None:
     program = f"{sys.executable} -m aetx stages --json | head -c 10"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True, check=False)

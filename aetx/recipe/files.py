@@ -66,7 +66,7 @@ class Files:
                 for name, one in zip(sorted(names, key=natural), matches, strict=True)
             ]
         if any(not is_safe(member.label) for member in found) or _repeated(member.label for member in found):
-            found = [Member(_safe(member.path.stem), member.path) for member in found]
+            found = [Member(safe(member.path.stem), member.path) for member in found]
         twice = _repeated(member.label for member in found)
         if twice:
             wanted, fix = "files whose names differ", "rename the files, or narrow the pattern"
@@ -176,14 +176,15 @@ def is_safe(label: str) -> bool:
     return bool(label) and _UNSAFE.search(label) is None and not label.startswith((".", "-")) and short
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """Return a text as it can stand in the name of a file, cut to 100 bytes."""
     return _UNSAFE.sub("_", text).lstrip(".-").encode("utf-8", "replace")[:100].decode("utf-8", "ignore") or "file"
 
 
 def stems(members: Iterable[Member]) -> tuple[Member, ...]:
     """Return the members named by the stems of their files, as far as these tell them apart."""
     members = tuple(members)
-    renamed = tuple(Member(_safe(member.path.stem), member.path) for member in members)
+    renamed = tuple(Member(safe(member.path.stem), member.path) for member in members)
     return members if _repeated(member.label for member in renamed) else renamed
 
 

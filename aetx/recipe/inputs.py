@@ -98,6 +98,9 @@ class Inputs:
                 found = ", ".join(entries) or "nothing"
                 self.findings.say(node.key, f"inputs.{name}", found, "a key 'path'", "say which file it is")
             return {"": ()}
+        if only is not None and join is not None:
+            wanted = "one of the two: for_each runs on each file, join makes one series of them"
+            self.findings.say(join.place, f"inputs.{name}.join", "'join' beside for_each", wanted, "remove one")
         if only is not None:
             return {"": (only.path,)}
         files = self._matching(path, where)

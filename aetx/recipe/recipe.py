@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from aetx.core.registry import Registry
 from aetx.errors import AetxWarning, RecipeError, did_you_mean
-from aetx.recipe.files import Files, Member, overlap
+from aetx.recipe.files import Files, Member, overlap, safe
 from aetx.recipe.findings import Findings
 from aetx.recipe.inputs import Inputs, Source
 from aetx.recipe.plan import Input, Job, Plan
@@ -367,7 +366,7 @@ def _job_name(member: Member | None, point: Entries) -> str:
     """Return a name such as ``pt_1_sigma=0.8``; safe as the name of a folder."""
     parts = [member.label] if member is not None and member.label else []
     parts += [f"{name}={_short(node)}" for name, node in point.items()]
-    return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", "_".join(parts)).strip("-.")[:120]
+    return safe("_".join(parts)) if parts else ""
 
 
 def _short(node: Node) -> str:

@@ -132,7 +132,8 @@ def parse(text: str, findings: Findings) -> Node:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
-        findings.say(place, "recipe", error.problem or str(error), "YAML 1.2", _advice(text, place))
+        found = (error.problem or str(error)).removeprefix("found ")
+        findings.say(place, "recipe", found, "YAML 1.2", _advice(text, place))
         builder.fatal = True
     except YAMLError as error:
         findings.say(Place(1, 1), "recipe", " ".join(str(error).split()), "YAML 1.2", "mend the text")

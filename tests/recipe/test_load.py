@@ -118,12 +118,28 @@ steps:
     jobs = read(text).jobs
     assert [job.name for job in jobs] == [
         "w=1nm_label=x",
-        "w=1nm_label=a-b",
+        "w=1nm_label=a_b",
         "w=20angstrom_label=x",
-        "w=20angstrom_label=a-b",
+        "w=20angstrom_label=a_b",
     ]
     assert [job.step("v").params.model_dump()["width"] for job in jobs] == [10, 10, 20, 20]
     assert jobs[1].variables == {"sweep.w": "1 nm", "sweep.label": "a/b"}
+
+
+def test_jobs_have_safe_names_of_their_own(read: Read, mistake: Mistake, film: Path) -> None:
+    touch(film, "漢 字.xyz", "漢;字.xyz", "a.xyz")
+    text = "inputs: {s: {path: '*.xyz', kind: volume}}\nfor_each: s\nsteps: [{name: p, stage: toy.peaks, from: s}]\n"
+    assert mistake(text).found == "two files called '漢_字'"
+    (film / "漢;字.xyz").unlink()
+    assert [job.name for job in read(text).jobs] == ["a", "漢_字"]
+    sweep = (
+        f"sweep: {{n: [1, 1, {'9' * 99}]}}\nsteps: [{{name: a, stage: toy.seed, params: {{seed: '${{sweep.n}}'}}}}]\n"
+    )
+    names = [job.name for job in read(sweep).jobs]
+    assert names[:2] == ["n=1", "n=1_2"]
+    assert len(names[2]) == 100
+    text = text.replace("kind: volume", "kind: volume, join: tilt")
+    assert mistake(text).fix == "remove one"
 
 
 def test_one_mistake_in_many_jobs_is_told_once(mistake: Mistake, film: Path) -> None:

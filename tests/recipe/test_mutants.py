@@ -17,8 +17,8 @@ GOOD = """\
 title: all that the language has
 vars: {width: 2 nm, n: 3, areas: 1-2}
 inputs:
-  s: {path: "P{${vars.areas}}.mrc", angles: [[0, 1, 2]], pixel_size: 0.3 angstrom, join: tilt, axes: [x, y, tilt]}
-  more: x.toy
+  s: {path: "P{${vars.areas}}.mrc", angles: [[0, 1, 2]], pixel_size: 0.3 angstrom, axes: [x, y, tilt]}
+  more: {path: x.toy, join: tilt}
 for_each: s
 sweep: {t: [1, 2]}
 steps:
