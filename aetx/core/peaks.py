@@ -85,11 +85,12 @@ def checked(block: NDArray[Any], outer: Box) -> F32:
 
 def _histogram(block: NDArray[Any], box: Box, outer: Box) -> I64:
     values = checked(block, outer)
-    low, high = _inner(box, outer)
+    low, high = inner(box, outer)
     return peaks.height_histogram(peaks.local_maxima(values, low, high, 0.0)[1])
 
 
-def _inner(box: Box, outer: Box) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def inner(box: Box, outer: Box) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Return where a box begins and ends within its padded block."""
     low = tuple(a - o for (a, _), (o, _) in zip(box, outer, strict=True))
     high = tuple(b - o for (_, b), (o, _) in zip(box, outer, strict=True))
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
@@ -97,7 +98,7 @@ def _inner(box: Box, outer: Box) -> tuple[tuple[int, int, int], tuple[int, int, 
 
 def _maxima(block: NDArray[Any], box: Box, outer: Box, *, floor: float) -> F64:
     values = np.ascontiguousarray(block, np.float32)
-    indices, heights = peaks.local_maxima(values, *_inner(box, outer), floor)
+    indices, heights = peaks.local_maxima(values, *inner(box, outer), floor)
     rows = np.empty((len(indices), 10))
     rows[:, 0:3] = indices + [low for low, _ in outer]
     rows[:, 3] = heights

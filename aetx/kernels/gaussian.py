@@ -22,8 +22,8 @@ WINDOW = 2.5
 """Half-edge of the window over the width of the atom."""
 REACH = 4.0
 """Half-edge of the box in which an atom is subtracted, over its width."""
-COLUMNS = 10
-"""Columns of `fit`: step z, y, x, height, log scale; background, variance of the noise, errors along z, y, x."""
+COLUMNS = 11
+"""Columns of `fit`: step z, y, x, height, log scale; background, variance of noise, errors along z, y, x, height."""
 
 
 @njit(nogil=True, cache=True)
@@ -221,8 +221,8 @@ def fit(residual: F32, corner: I64, shape: I64, state: F64, width: F64, own: boo
     Returns
     -------
     Shape (atoms, `COLUMNS`): steps of position in voxels, of height (absolute), of log scale; background; variance of
-    one voxel's noise; standard errors along z, y, x in voxels under white noise. Where the normal matrix is singular
-    the steps are 0 and the errors NaN.
+    one voxel's noise; standard errors along z, y, x in voxels and of the height, under white noise. Where the normal
+    matrix is singular the steps are 0 and the errors NaN.
     """
     result = np.zeros((len(state), COLUMNS))
     half = 0
@@ -290,7 +290,7 @@ def _reduce(full: F64, matrix: F64) -> None:
 
 @njit(nogil=True, cache=True)
 def _errors(factor: F64, spread: F64, size: int, weight: float, left: float, row: F64) -> None:
-    """Write the noise variance and the errors of the position, from a Cholesky factor and the squared weights."""
+    """Write the noise variance and the errors of position and height, from Cholesky factor and squared weights."""
     inverse = np.zeros((size, size))
     for i in range(size):
         inverse[i, i] = 1.0
@@ -312,7 +312,7 @@ def _errors(factor: F64, spread: F64, size: int, weight: float, left: float, row
             freedom -= inverse[i, j] * spread[j, i]
     variance = max(left, 0.0) / freedom if freedom > 0.05 * weight else np.nan
     row[6] = variance
-    for k in range(3):
+    for k in range(4):
         total = 0.0
         for i in range(size):
             for j in range(size):
@@ -409,7 +409,7 @@ def correlation(residual: F32, corner: I64, shape: I64, state: F64, width: F64, 
 
 
 def widening(products: F64, width: F64) -> F64:
-    """Return by how much correlated noise widens the errors along z, y, x over white noise of equal variance.
+    """Return by how much correlated noise widens the errors of z, y, x and height over white noise of equal variance.
 
     Parameters
     ----------
@@ -431,6 +431,7 @@ def widening(products: F64, width: F64) -> F64:
         profile = np.exp(-0.5 * u**2 * (1 + BREADTH**-2))
         plain[k] = profile @ matrix @ profile / (profile @ profile)
         odd[k] = (u * profile) @ matrix @ (u * profile) / ((u * profile) @ (u * profile))
-    total = np.array([odd[0] * plain[1] * plain[2], plain[0] * odd[1] * plain[2], plain[0] * plain[1] * odd[2]])
+    every = plain[0] * plain[1] * plain[2]
+    total = np.array([*(every * odd / plain), every])
     widened: F64 = np.sqrt(np.maximum(total, 0.0))
     return widened

@@ -216,20 +216,24 @@ def crowding(points: F64, reach: float) -> F64:
     return total
 
 
-def least_height(heights: F64, fraction: float | None) -> float:
-    """Return the height that parts atoms from noise.
-
-    With a `fraction`, that of the typical height. Without one, the lowest valley in the histogram of log heights above
-    `FAINTEST`: where the counts fall from the faint end and then rise beyond their noise. Where they rise from the
-    start there is no noise, and `FAINTEST` of the typical height is returned.
-    """
+def middle_height(heights: F64) -> float:
+    """Return the median of heights weighted by their fourth power, 0 where there are none; as `typical_height`."""
     if len(heights) == 0:
         return 0.0
     rising = np.sort(heights)
     weight = np.cumsum(rising**4)
-    typical = float(rising[np.searchsorted(weight, 0.5 * weight[-1])])
-    if fraction is not None:
-        return fraction * typical
+    return float(rising[np.searchsorted(weight, 0.5 * weight[-1])])
+
+
+def least_height(heights: F64) -> float:
+    """Return the height that parts atoms from noise: the lowest valley in the histogram of log heights.
+
+    That is where the counts fall from the faint end, `FAINTEST` of the typical height, and then rise beyond their own
+    noise. Where they rise from the start, that faint end itself.
+    """
+    typical = middle_height(heights)
+    if typical == 0.0:
+        return 0.0
     edges = np.linspace(np.log(FAINTEST), 0.0, 18)
     counts = np.histogram(np.log(np.maximum(heights / typical, 1e-9)), edges)[0].astype(float)
     smooth = np.convolve(np.pad(counts, 1, "edge"), [0.25, 0.5, 0.25], "valid")

@@ -79,9 +79,9 @@ def plain(density: NDArray[np.float32], floor: float) -> tuple[F64, F64]:
 
 
 def test_the_result_is_that_of_the_whole_fine_grid() -> None:
-    density = rendered(ATOMS, (21, 20, 23), noise=0.05)
-    found = polynomial(volume_of(density), threshold=0.1, separation=1e-6, rejected=True)
-    floor = 0.1 * np.sort(density.ravel())[int(0.999 * (density.size - 1))]
+    density = rendered(ATOMS, (17, 16, 18), noise=0.05)
+    found = polynomial(volume_of(density), threshold=0.15, separation=1e-6, rejected=True)
+    floor = 0.15 * np.sort(density.ravel())[int(0.999 * (density.size - 1))]
     places, flags = plain(density, floor)
     assert len(flags) > 20
     voxels = (found["position"].values[:, ::-1] / STEP) + np.array(density.shape) // 2
@@ -123,9 +123,9 @@ def test_blocks_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_lazy_volume_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     volume = volume_of(rendered(ATOMS, (70, 31, 31), noise=0.03))
-    whole = polynomial(volume)
+    whole = polynomial(volume, threshold=0.3)
     monkeypatch.setattr(shared.Blocks, "of", classmethod(lambda cls, volume, memory: cls(volume["density"], memory)))
-    xr.testing.assert_identical(polynomial(volume.chunk(16), memory=2 * 9 * 4 * 84 * 31**2), whole)
+    xr.testing.assert_identical(polynomial(volume.chunk(16), threshold=0.3, memory=2 * 9 * 4 * 84 * 31**2), whole)
 
 
 def test_the_higher_of_two_near_maxima_is_kept() -> None:

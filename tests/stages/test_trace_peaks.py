@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from aetx.core import peaks as shared
 from aetx.errors import AetxWarning, InputError
@@ -170,3 +171,37 @@ def test_the_volume_is_left_alone() -> None:
     before = volume.copy(deep=True)
     peaks(volume)
     xr.testing.assert_identical(volume, before)
+
+
+def test_an_atom_hidden_by_a_displaced_neighbour_is_found_in_what_is_left_over() -> None:
+    true = np.array([[0.0, 0.0, 0.0], [2.3, 0.0, 0.0], [0.0, 5.0, 0.0], [0.0, -5.0, 0.0]])
+    density = rendered(true, (40, 40, 40))
+    density[20, 20, 22] += 0.6  # one bright voxel makes the first atom's maximum 0.7 A nearer to the second
+    found = peaks(volume_of(density))
+    assert found.sizes["atom"] == 4
+    assert np.abs(errors(found, true)).max() < 0.2
+
+
+def test_noise_below_the_valley_is_not_taken_for_atoms() -> None:
+    rng = np.random.default_rng(11)
+    true = fcc(3)
+    noise = gaussian_filter(rng.standard_normal((60, 60, 60)), 1.0)
+    density = rendered(true, (60, 60, 60)) + 0.12 * noise / noise.std()
+    found = peaks(volume_of(density.astype(np.float32)))
+    assert found.sizes["atom"] == len(true)
+    assert rms(errors(found, true)) < 0.15
+
+
+def test_light_atoms_beside_heavy_ones_are_not_taken_for_noise() -> None:
+    true = fcc(3)
+    density = rendered(true[::2], (54, 54, 54)) + 0.35 * rendered(true[1::2], (54, 54, 54))
+    assert peaks(volume_of(density)).sizes["atom"] == len(true)
+
+
+def test_correlated_noise_widens_the_errors() -> None:
+    rng = np.random.default_rng(12)
+    true = fcc(4)
+    noise = gaussian_filter(rng.standard_normal((64, 64, 64)), 1.0)
+    found = peaks(volume_of((rendered(true, (64, 64, 64)) + 0.03 * noise / noise.std()).astype(np.float32)))
+    error = rms(errors(found, true))
+    assert rms(found["sigma"].values.astype(float)) == pytest.approx(error, rel=0.25)

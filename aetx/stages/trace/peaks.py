@@ -15,10 +15,10 @@ from pydantic import Field
 
 from aetx.core import Forecast, Length, Params, stage
 from aetx.core.halo import Box
-from aetx.core.peaks import Blocks, atoms_at, separated_maxima, typical_maximum
+from aetx.core.peaks import Blocks, atoms_at, inner, separated_maxima, typical_maximum
 from aetx.errors import AetxWarning
 from aetx.kernels import gaussian
-from aetx.kernels.peaks import crowding, least_height, separated
+from aetx.kernels.peaks import crowding, least_height, local_maxima, middle_height, separated
 from aetx.model import ATOMS, VOLUME
 
 F64 = NDArray[np.float64]
@@ -31,6 +31,10 @@ SEARCH, PASSES = 4, 10
 """Most passes of the fit before and after noise is dropped."""
 ROUGH, SETTLED = 0.03, 0.01
 """Steps below this, in voxels, end the fit: of nine atoms in ten before noise is dropped, of all atoms after."""
+SIGNIFICANT, HIGHEST = 5.0, 0.6
+"""Least height over its standard error, unless that is more than this fraction of the typical height."""
+LOOKS = 4
+"""Most times that what all atoms leave over is searched for atoms that were missed."""
 SAMPLE = 4096
 """Atoms from which the shared widths and the correlation of the noise are estimated."""
 NARROWEST = 0.4
@@ -49,8 +53,8 @@ class PeaksParams(Params):
         None,
         gt=0,
         lt=1,
-        description="least fitted height over that of a typical atom; without one, the first valley in the histogram "
-        "of fitted heights, between noise and atoms",
+        description="least fitted height over that of a typical atom; without one, five standard errors or the first "
+        "valley in the histogram of heights, whichever is more",
     )
     own_width: bool = Field(False, description="whether each atom has a width of its own, or all share one")
 
@@ -79,8 +83,9 @@ def peaks(volume: xr.Dataset, params: PeaksParams, memory: int | None = None) ->
     Local maxima over 26 neighbours are taken brightest first, none nearer than `separation` to a brighter one. All
     are then fitted jointly by Gauss-Newton: each to what the others leave over, with a background of its own, and
     widths along z, y and x that all atoms share, so that neighbours do not pull at each other and the elongation of a
-    missing wedge is part of the model. Peaks whose fitted height is below the threshold are dropped, and the rest is
-    fitted once more. Computes; the volume is read in blocks, and the result does not depend on them.
+    missing wedge is part of the model. Peaks whose fitted height is below the threshold are dropped, the rest is fitted
+    again, and atoms that show only in what they leave over are added. Computes; the volume is read in blocks, and the
+    result does not depend on them.
 
     `intensity` is the fitted height in units of the volume, `width` the geometric mean of the three widths, `sigma` the
     standard error of the position from the noise that the fit leaves over, widened for its correlation between
@@ -93,9 +98,20 @@ def peaks(volume: xr.Dataset, params: PeaksParams, memory: int | None = None) ->
     floor = typical * (LOWEST if params.threshold is None else EARLY * params.threshold)
     found = separated_maxima(blocks, floor, params.separation) if typical > 0 else np.empty((0, 10))
     fitted = _fit(blocks, _start(blocks, found, params), params, SEARCH, 0.9, ROUGH)
-    fitted = fitted.take(fitted.state[:, 3] >= least_height(fitted.state[:, 3], params.threshold))
-    fitted = _fit(blocks, fitted, params, PASSES, 1.0, SETTLED)
-    fitted = _finish(blocks, fitted, params)
+    least = _least(fitted.state[:, 3], params)
+    fitted = fitted.take(fitted.state[:, 3] >= least)
+    for look in range(LOOKS):
+        fitted = _fit(blocks, fitted, params, PASSES, 1.0, SETTLED)
+        fitted, seen = _finish(blocks, fitted, params, floor)
+        if params.threshold is None and len(fitted.state):
+            heights, noise = fitted.state[:, 3], np.median(fitted.sigma[:, 3])
+            least = max(least, min(SIGNIFICANT * noise, HIGHEST * middle_height(heights)))
+        tall = fitted.state[:, 3] >= least
+        fitted = fitted.take(tall)
+        missed = _missed(blocks, fitted, seen, params, least)
+        if look == LOOKS - 1 or (tall.all() and len(missed) == 0):
+            break
+        fitted = _with(fitted, missed)
     fitted = fitted.take(separated(fitted.state[:, :3] * _steps(blocks), params.separation))
     if len(fitted.state) == 0:
         warnings.warn("trace.peaks found no atom in the volume", AetxWarning, stacklevel=2)
@@ -107,7 +123,8 @@ class _Fitted:
     """Atoms as far as they are fitted.
 
     `home` is the voxel of the maximum, `state` that of `gaussian.fit`, `move` the last step of the position in voxels,
-    `sigma` its standard error, `width` the shared widths in voxels and `wider` the last step of their logarithms.
+    `sigma` the standard errors of z, y, x and height, `width` the shared widths in voxels and `wider` the last step of
+    their logarithms.
     """
 
     home: F64
@@ -154,10 +171,15 @@ def _start(blocks: Blocks, found: F64, params: PeaksParams) -> _Fitted:
         bend = np.maximum(2 * np.log(here) - np.log(before) - np.log(after), 1e-3)
         state[:, k] += np.clip(0.5 * (np.log(after) - np.log(before)) / bend, -0.5, 0.5)
         bend = max(np.log(here[bright].mean() ** 2 / (before[bright].mean() * after[bright].mean())), 1e-6)
-        width[k] = np.clip(bend**-0.5, NARROWEST, _widest(blocks, params)[k])
-    far = np.full((len(found), 3), np.inf)
+        width[k] = np.clip(bend**-0.5, 1.0, max(1.0, _widest(blocks, params)[k]))
+    move, sigma = np.full((len(found), 3), np.inf), np.full((len(found), 4), np.nan)
     flag = np.zeros(len(found), np.int32)
-    return _Fitted(found[:, :3].copy(), state, far, np.zeros_like(far), flag, width, np.full(3, np.inf))
+    return _Fitted(found[:, :3].copy(), state, move, sigma, flag, width, np.full(3, np.inf))
+
+
+def _least(heights: F64, params: PeaksParams) -> float:
+    """Return the least height of an atom, as far as heights alone can tell."""
+    return least_height(heights) if params.threshold is None else params.threshold * middle_height(heights)
 
 
 def _widest(blocks: Blocks, params: PeaksParams) -> F64:
@@ -170,7 +192,7 @@ def _fit(blocks: Blocks, fitted: _Fitted, params: PeaksParams, passes: int, shar
     for _ in range(passes):
         if fitted.settled(share, step):
             break
-        rows, shared, _ = _all_blocks(blocks, fitted, params, final=False)
+        rows, shared, _ = _all_blocks(blocks, fitted, params, None)
         fitted = _moved(fitted, rows)
         wider = _wider(shared)
         width = np.clip(fitted.width * np.exp(wider), NARROWEST, _widest(blocks, params))
@@ -178,20 +200,40 @@ def _fit(blocks: Blocks, fitted: _Fitted, params: PeaksParams, passes: int, shar
     return fitted
 
 
-def _finish(blocks: Blocks, fitted: _Fitted, params: PeaksParams) -> _Fitted:
-    """Take a last step, with errors and flags, and order the atoms by height."""
+def _finish(blocks: Blocks, fitted: _Fitted, params: PeaksParams, floor: float) -> tuple[_Fitted, F64]:
+    """Take a last step, with errors and flags, order the atoms by height, and look at what they leave over."""
     if len(fitted.state) == 0:
-        return fitted
-    rows, _, products = _all_blocks(blocks, fitted, params, final=True)
+        return fitted, np.empty((0, 7))
+    rows, products, seen = _all_blocks(blocks, fitted, params, floor)
     fitted = _moved(fitted, rows)
     half = np.rint(gaussian.WINDOW * fitted.width * np.exp(fitted.state[:, 4:5]))
     centre = np.rint(fitted.state[:, :3])
     flag = CUT * ((centre - half < 0) | (centre + half >= np.array(blocks.shape))).any(1)
     flag += UNSETTLED * (np.abs(fitted.move).max(1) > 10 * SETTLED)
     flag += HELD * (np.abs(fitted.state[:, :3] - fitted.home) > _far(fitted.width) - 1e-6).any(1)
-    sigma = rows[:, 7:10] * gaussian.widening(products, fitted.width)
+    sigma = rows[:, 7:11] * gaussian.widening(products, fitted.width)
     order = np.argsort(-fitted.state[:, 3], kind="stable")
-    return replace(fitted, flag=flag.astype(np.int32), sigma=sigma).take(order)
+    return replace(fitted, flag=flag.astype(np.int32), sigma=sigma).take(order), seen
+
+
+def _missed(blocks: Blocks, fitted: _Fitted, seen: F64, params: PeaksParams, least: float) -> F64:
+    """Choose from maxima of the residual those tall enough and far enough from all atoms."""
+    tall = seen[seen[:, 6] >= least]
+    tall = tall[np.lexsort((tall[:, 2], tall[:, 1], tall[:, 0], -tall[:, 6]))]
+    together = np.concatenate([fitted.state[:, :3], tall[:, 3:6]]) * _steps(blocks)
+    return tall[separated(together, params.separation)[len(fitted.state) :]]
+
+
+def _with(fitted: _Fitted, missed: F64) -> _Fitted:
+    """Add atoms that were missed, in order of place."""
+    count = len(missed)
+    home = np.concatenate([fitted.home, missed[:, :3]])
+    state = np.concatenate([fitted.state, np.column_stack([missed[:, 3:7], np.zeros(count)])])
+    move = np.concatenate([fitted.move, np.full((count, 3), np.inf)])
+    sigma = np.concatenate([fitted.sigma, np.full((count, 4), np.inf)])
+    flag = np.concatenate([fitted.flag, np.zeros(count, np.int32)])
+    joined = replace(fitted, home=home, state=state, move=move, sigma=sigma, flag=flag)
+    return joined.take(np.lexsort(home[:, ::-1].T))
 
 
 def _far(width: F64) -> F64:
@@ -206,19 +248,31 @@ def _moved(fitted: _Fitted, rows: F64) -> _Fitted:
     state = old.copy()
     state[:, :3] += np.clip(damping[:, None] * rows[:, :3], -0.5, 0.5)
     state[:, :3] = np.clip(state[:, :3], home - far, home + far)
-    state[:, 3] = np.maximum(old[:, 3] + damping * rows[:, 3], 1e-3 * old[:, 3].max())
+    tall = np.clip(old[:, 3] + damping * rows[:, 3], old[:, 3] / 2, old[:, 3] * 2)
+    state[:, 3] = np.maximum(tall, 1e-3 * old[:, 3].max())
     state[:, 4] = np.clip(old[:, 4] + damping * rows[:, 4], -WIDER, WIDER)
     return replace(fitted, state=state, move=state[:, :3] - old[:, :3])
 
 
-def _all_blocks(blocks: Blocks, fitted: _Fitted, params: PeaksParams, *, final: bool) -> tuple[F64, F64, F64]:
-    """Return the rows of `gaussian.fit`, and the sums for the widths and for the correlation of the noise."""
+def _all_blocks(blocks: Blocks, fitted: _Fitted, params: PeaksParams, floor: float | None) -> tuple[F64, F64, F64]:
+    """Return the rows of `gaussian.fit`, sums over atoms, and maxima of the residual.
+
+    Without a `floor` the sums are those of `gaussian.widths`; with one, in the last pass, those of
+    `gaussian.correlation`, and the maxima of the residual above it are looked for.
+    """
     count = len(fitted.state)
     sample = np.arange(count) % -(-count // SAMPLE) == 0
-    task = _Task(np.array(blocks.shape), fitted.home, fitted.state, fitted.width, sample, params.own_width, final)
+    task = _Task(np.array(blocks.shape), fitted.home, fitted.state, fitted.width, sample, params.own_width, floor)
     window = gaussian.WINDOW * fitted.width.max() * np.exp(WIDER * params.own_width)
     depth = int(np.ceil(_far(fitted.width).max() + window)) + 3
-    return _gather(blocks.tables(partial(_pass, task=task), depth), count, sample)
+    parts = blocks.tables(partial(_pass, task=task), depth)
+    rows = np.empty((count, gaussian.COLUMNS))
+    place = np.cumsum(sample) - 1
+    summed = np.empty((int(sample.sum()), *parts[0][2].shape[1:]))
+    for mine, part, chosen, _ in parts:
+        rows[mine] = part
+        summed[place[mine[sample[mine]]]] = chosen  # in order of the atoms, so that no sum depends on the blocks
+    return rows, summed.sum(0), np.concatenate([seen for *_, seen in parts])
 
 
 @dataclass(frozen=True)
@@ -231,7 +285,7 @@ class _Task:
     width: F64
     sample: NDArray[np.bool_]
     own: bool
-    final: bool
+    floor: float | None
 
 
 Part = tuple[NDArray[np.int64], F64, F64, F64]
@@ -248,28 +302,20 @@ def _pass(block: NDArray[Any], box: Box, outer: Box, *, task: _Task) -> Part:
     mine = np.flatnonzero(((task.home >= inner_low) & (task.home < inner_high)).all(1))
     chosen = mine[task.sample[mine]]
     fixed = (residual, low, task.shape)
-    rows = gaussian.fit(*fixed, state[mine], task.width, task.own, task.final)
-    if task.final:
-        lags = int(gaussian.WINDOW * task.width.max()) + 1
-        background = rows[task.sample[mine], 5]
-        products = gaussian.correlation(*fixed, state[chosen], task.width, background, lags)
-        return mine, rows, np.zeros((len(chosen), 12)), products
-    shared = gaussian.widths(*fixed, state[chosen], task.width)
-    return mine, rows, shared, np.zeros((len(chosen), 3, 1, 2))
-
-
-def _gather(parts: list[Part], count: int, sample: NDArray[np.bool_]) -> tuple[F64, F64, F64]:
-    """Put what the blocks give in order of the atoms, so that no sum depends on the blocks."""
-    rows = np.empty((count, gaussian.COLUMNS))
-    place = np.cumsum(sample) - 1
-    shared = np.empty((int(sample.sum()), *parts[0][2].shape[1:]))
-    products = np.empty((int(sample.sum()), *parts[0][3].shape[1:]))
-    for mine, part, width, product in parts:
-        rows[mine] = part
-        there = place[mine[sample[mine]]]
-        shared[there] = width
-        products[there] = product
-    return rows, shared.sum(0), products.sum(0)
+    rows = gaussian.fit(*fixed, state[mine], task.width, task.own, task.floor is not None)
+    if task.floor is None:
+        return mine, rows, gaussian.widths(*fixed, state[chosen], task.width), np.empty((0, 7))
+    lags = int(gaussian.WINDOW * task.width.max()) + 1
+    background = rows[task.sample[mine], 5]
+    products = gaussian.correlation(*fixed, state[chosen], task.width, background, lags)
+    indices, _ = local_maxima(residual, *inner(box, outer), task.floor)
+    trial = np.zeros((len(indices), 5))
+    trial[:, :3] = indices + low
+    trial[:, 3] = 1.0
+    step = gaussian.fit(*fixed, trial, task.width, False, False)
+    height = np.maximum(step[:, 3], 0.0)
+    place = trial[:, :3] + np.clip(step[:, :3] / np.maximum(height, 1e-30)[:, None], -0.5, 0.5)
+    return mine, rows, products, np.column_stack([trial[:, :3], place, height])
 
 
 def _wider(shared: F64) -> F64:
@@ -283,7 +329,7 @@ def _wider(shared: F64) -> F64:
 
 def _table(blocks: Blocks, fitted: _Fitted, units: str) -> xr.Dataset:
     steps = _steps(blocks)
-    sigma = (fitted.sigma * steps)[:, ::-1]
+    sigma = (fitted.sigma[:, :3] * steps)[:, ::-1]
     width = np.prod(fitted.width * steps) ** (1 / 3) * np.exp(fitted.state[:, 4])
     return atoms_at(
         blocks.density,
