@@ -153,11 +153,46 @@ def test_constant_images_give_finite_volumes(tool: Projector) -> None:
         assert np.isfinite(found.history).all()
 
 
-def test_the_largest_eigenvalue_is_that_of_the_matrix() -> None:
-    small = Projector(turned(np.array([-50.0, 10, 60]), 3.0), Grid.centred(7, 6, 8), Grid.centred(6, 8))
+@pytest.fixture(scope="module")
+def small() -> Projector:
+    return Projector(turned(np.array([-50.0, 10, 60]), 3.0), Grid.centred(7, 6, 8), Grid.centred(6, 8))
+
+
+@pytest.fixture(scope="module")
+def matrix(small: Projector) -> NDArray[np.float64]:
+    """Return the projector as a plain matrix, images by voxels."""
     rows = [small.project(row.view(small.volume_shape)).ravel() for row in torch.eye(7 * 6 * 8)]
-    matrix = torch.stack(rows).double().numpy()
+    return torch.stack(rows).double().numpy().T
+
+
+def test_the_largest_eigenvalue_is_that_of_the_matrix(small: Projector, matrix: NDArray[np.float64]) -> None:
     assert largest_eigenvalue(small, None) == pytest.approx(np.linalg.norm(matrix, 2) ** 2, rel=0.02)
+
+
+def test_descent_follows_the_textbook(small: Projector, matrix: NDArray[np.float64]) -> None:
+    """Fast projected gradient descent in plain numpy: the gradient is taken at the point ahead."""
+    observed = np.random.default_rng(2).random(matrix.shape[0])
+    volume = ahead = np.zeros(matrix.shape[1])
+    pace, speed = 1 / largest_eigenvalue(small, None), 1.0
+    for _ in range(6):
+        last, volume = volume, np.maximum(ahead - pace * matrix.T @ (matrix @ ahead - observed), 0)
+        following = (1 + np.sqrt(1 + 4 * speed**2)) / 2
+        ahead, speed = volume + (speed - 1) / following * (volume - last), following
+    images = torch.as_tensor(observed, dtype=torch.float32).view(small.image_shape)
+    found = descend(small, images, replace(PLAIN, iterations=6), momentum=True)
+    np.testing.assert_allclose(found.volume.numpy().ravel(), volume, atol=1e-5)
+
+
+def test_sirt_follows_the_textbook(small: Projector, matrix: NDArray[np.float64]) -> None:
+    observed = np.random.default_rng(2).random(matrix.shape[0])
+    volume, row, column = np.zeros(matrix.shape[1]), matrix.sum(1), matrix.sum(0)
+    for _ in range(4):
+        misfit = np.divide(observed - matrix @ volume, row, out=np.zeros_like(row), where=row > 1e-4)
+        change = np.divide(matrix.T @ misfit, column, out=np.zeros_like(column), where=column > 1e-4)
+        volume = np.maximum(volume + 1.5 * change, 0)
+    images = torch.as_tensor(observed, dtype=torch.float32).view(small.image_shape)
+    found = sirt(small, images, replace(PLAIN, iterations=4, step=1.5))
+    np.testing.assert_allclose(found.volume.numpy().ravel(), volume, atol=1e-5)
 
 
 def test_threads_do_not_change_one_bit(tool: Projector, images: torch.Tensor) -> None:
