@@ -123,6 +123,8 @@ def _columns(
         if len(row) < width or (exact and len(row) != width):
             raise wrong(path, f"line {at + 3}", f"{len(row)} columns", str(width), "mend the line")
     found = xr.Dataset(attrs={"source_header": comment[:20000]})
+    noted = re.search(r'\baetx_units="([^"]*)"', comment)
+    written = dict(one.split(":", 1) for one in noted[1].split() if ":" in one) if noted else {}
     start = 0
     for name, kind, count in columns:
         words = [row[start : start + count] for row in rows]
@@ -138,7 +140,8 @@ def _columns(
                 found["position"] = (("atom", "axis"), numbers, {"units": "angstrom"})
             else:
                 dims = ("atom",) if count == 1 else ("atom", "axis") if count == 3 else ("atom", f"{name}_part")
-                found[name] = (dims, numbers[:, 0] if count == 1 else numbers, {})
+                unit = {"units": written[name]} if name in written else {}
+                found[name] = (dims, numbers[:, 0] if count == 1 else numbers, unit)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,8 @@ def mrc(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
     """Open an MRC stack or volume: axes ``dim_0`` (sections), ``y``, ``x``; the pixel size of its header if it has one.
 
     Modes 0, 1, 2, 6 and 12, both byte orders, IMOD's signed bytes, any order of axes, extended headers. The header
-    does not tell the unit of the values, nor the tilts.
+    does not tell the unit of the values, nor the tilts. Only in a file that aetx wrote, which says so in its labels,
+    are the unit and the origin known; other programs disagree about the sign of the origin, so it is not used.
     """
     identity = Identity.of(path)
     if identity.size < HEADER:
@@ -95,7 +97,10 @@ def mrc(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
     header |= {"cell": _finite(number(40, 3, "f4")), "intervals": number(28, 3)}
     attrs = {"source_header": json.dumps(header), "space_group": group}
     found = xr.Dataset({"values": data}, attrs=attrs)
-    own = len(labels) > 1 and labels[0].startswith("aetx ") and labels[1].startswith("origin: the first voxel")
+    named = re.fullmatch(r"aetx \S+: density in (\S+)", labels[0]) if labels else None
+    own = named is not None and len(labels) > 1 and labels[1].startswith("origin: the first voxel")
+    if named is not None:
+        found["values"].attrs["units"] = named[1]
     for axis, step, first in zip("xyz", steps, header["origin"], strict=True):
         name = "dim_0" if axis == "z" else axis
         if step is None:
