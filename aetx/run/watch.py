@@ -27,7 +27,7 @@ class Cost:
 def give_back() -> None:
     """Let the C library return freed arrays to the system at once, from now on; where it is glibc.
 
-    By default it keeps freed arrays of up to 32 MiB, in one heap for each thread, and a limit on memory is lost to them.
+    By default it keeps freed arrays of up to 32 MiB, in a heap for each thread, and a limit on memory is lost to them.
     """
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
