@@ -137,7 +137,7 @@ function show(box) {
   }
 
   function marks() {
-    const [w, h] = [over.width, over.height], ink = getComputedStyle(box).color, angstrom = w / 5 / state.scale;
+    const [w, h] = [over.width, over.height], ink = state.printing ? "#000" : getComputedStyle(box).color, angstrom = w / 5 / state.scale;
     const power = 10 ** Math.floor(Math.log10(angstrom)), length = [5, 2, 1].find((v) => v * power <= angstrom) * power;
     pen.clearRect(0, 0, w, h);
     [pen.fillStyle, pen.strokeStyle, pen.font, pen.lineWidth] = [ink, ink, `${12 * ratio}px system-ui, sans-serif`, 1.5 * ratio];
@@ -163,7 +163,8 @@ function show(box) {
       one.width = Math.round(w * ratio); one.height = Math.round(h * ratio);
     }
     state.scale = (state.zoom * Math.min(canvas.width, canvas.height)) / (2.1 * (state.reach + state.radius));
-    state.paper = getComputedStyle(find(".stage")).backgroundColor.match(/\d+/g).slice(0, 3).map(Number);
+    const behind = state.printing ? "255 255 255" : getComputedStyle(find(".stage")).backgroundColor;
+    state.paper = behind.match(/\d+/g).slice(0, 3).map(Number);
     painter.draw(state);
     marks();
     box.dataset.drawn = "yes";
@@ -200,6 +201,8 @@ function show(box) {
   find("select").addEventListener("change", () => { paint(); redraw(); });
   given.channels.forEach((one, i) => find("select").add(new Option(one.name, i)));
   new ResizeObserver(redraw).observe(find(".stage"));
+  for (const [name, printing] of [["beforeprint", true], ["afterprint", false]])
+    window.addEventListener(name, () => { state.printing = printing; draw(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   paint();
   redraw();

@@ -106,6 +106,20 @@ def test_a_browser_without_webgl_draws_discs(browser_without_webgl: Any, page: P
     assert 0.05 < coloured(balls(browser_without_webgl)) < 0.9
 
 
+def test_a_dark_page_is_dark_and_prints_on_white(browser: Any, page: Path) -> None:
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    try:
+        browser.open(page)
+        assert browser.ask("getComputedStyle(document.body).backgroundColor") == "rgb(18, 23, 28)"
+        assert np.median(balls(browser)) < 60
+        browser.ask("window.dispatchEvent(new Event('beforeprint'))")
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        assert browser.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert np.median(balls(browser)) == 255
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="", features=[])
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1600])
 def test_no_width_makes_the_page_scroll_sideways(browser: Any, page: Path, width: int) -> None:
     browser.open(page, width=width)
