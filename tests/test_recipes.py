@@ -64,7 +64,7 @@ def test_a_recipe_names_its_schema_and_the_frame_of_its_positions(path: Path) ->
 def test_a_recipe_agrees_with_the_schema_that_editors_use(path: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((ROOT / "schemas" / "recipe.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
+    jsonschema.Draft7Validator(schema).validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
 
 
 def test_areas_of_the_film_are_named_by_their_numbers(tmp_path: Path) -> None:
