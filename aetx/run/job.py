@@ -6,7 +6,7 @@ import contextlib
 import json
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from aetx.run.inputs import Opened, hash_input
 from aetx.run.keys import machine, versions
 from aetx.run.outlook import expect, refuse_disk, share
 from aetx.run.progress import Progress
+from aetx.run.scheduler import workers_in_words
 from aetx.run.settings import RunSettings
 from aetx.run.stop import Stopped
 from aetx.run.threads import library_threads
@@ -54,6 +55,8 @@ class JobRun:
     overwrite: bool
     command: tuple[str, ...]
     reporter: Reporter | None
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What opening each input warned of."""
     record: RunRecord = field(init=False)
     opened: dict[str, Opened] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
@@ -131,7 +134,10 @@ class JobRun:
         self.progress.job(self.job.name, len(self.job.steps))
         for one in self.job.inputs:
             self.opened[one.name] = hash_input(one, self.datasets[one.name])
-            self.record.inputs.append(self.opened[one.name].record)
+            record = self.opened[one.name].record
+            if self.notes.get(one.name):
+                record.facts["note"] = "; ".join(self.notes[one.name])
+            self.record.inputs.append(record)
         keys = {name: one.key for name, one in self.opened.items()}
         device, threads = self.settings.device, self.settings.threads
         decisions = decide(self.job, self.folder, keys, device=device, threads=threads, overwrite=self.overwrite)
@@ -176,7 +182,7 @@ class JobRun:
         try:
             with library_threads(self.settings.threads if alone else 1):
                 made = self._call(decision)
-            with library_threads(1):
+            with library_threads(1), workers_in_words(decision.step.name, self.settings.memory):
                 if decision.place == "export":
                     return self._export(decision, made, record)
                 write(

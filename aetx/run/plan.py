@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import xarray as xr
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from aetx.core.record import RunRecord, StepRecord
 from aetx.core.registry import Registry
-from aetx.errors import AetxError, EnvironmentFault, Problem
+from aetx.errors import AetxError, AetxWarning, EnvironmentFault, Problem
 from aetx.recipe.plan import Job, Plan
 from aetx.run.inputs import Opener, check_declared, open_declared
 from aetx.run.job import JobRun, Reporter, told
@@ -116,15 +117,27 @@ def run_plan(
     paths = [path for job in plan.jobs for one in job.inputs for path in one.paths]
     refuse_output(settings.output, paths)
     _refuse_device(settings.device)
-    ready = {job.name: _open(plan, job, settings, opener) for job in plan.jobs}
+    notes: dict[str, dict[str, list[str]]] = {job.name: {} for job in plan.jobs}
+    ready = {job.name: _open(plan, job, settings, opener, notes[job.name]) for job in plan.jobs}
     refused = [error for error in ready.values() if isinstance(error, AetxError)]
     if len(refused) == len(plan.jobs) and refused:
         raise refused[0] if len(refused) == 1 else _all_of(refused)
     claim_output(settings.output, paths)
     with Lock(settings.output), Progress(None if quiet else Console(stderr=True)) as progress:
         sweep(settings.output / SCRATCH)
+        words = tuple(command)
         runs = [
-            JobRun(plan, job, settings, _or_none(ready[job.name]), progress, overwrite, tuple(command), reporter)
+            JobRun(
+                plan,
+                job,
+                settings,
+                _or_none(ready[job.name]),
+                progress,
+                overwrite,
+                tuple(command),
+                reporter,
+                notes[job.name],
+            )
             for job in plan.jobs
         ]
         return _run_all(runs, {name: one for name, one in ready.items() if isinstance(one, AetxError)}, settings)
@@ -183,13 +196,16 @@ def _all_of(errors: list[AetxError]) -> AetxError:
     return type(errors[0])(problems, "no run of this recipe can start")
 
 
-def _open(plan: Plan, job: Job, settings: RunSettings, opener: Opener) -> dict[str, xr.Dataset] | AetxError:
+def _open(
+    plan: Plan, job: Job, settings: RunSettings, opener: Opener, notes: dict[str, list[str]]
+) -> dict[str, xr.Dataset] | AetxError:
     """Open and check every input of a job and see that its steps fit the memory; return what is wrong instead."""
     datasets, errors = dict[str, xr.Dataset](), list[AetxError]()
     for one in job.inputs:
         try:
-            datasets[one.name] = opener(one, plan.registry)
-            check_declared(datasets[one.name], one)
+            with _heard(notes.setdefault(one.name, [])):
+                datasets[one.name] = opener(one, plan.registry)
+                check_declared(datasets[one.name], one)
             one.kind.check(datasets[one.name], str(one.paths[0]) if one.paths else one.name)
         except AetxError as error:
             errors.append(error)
@@ -198,6 +214,17 @@ def _open(plan: Plan, job: Job, settings: RunSettings, opener: Opener) -> dict[s
         return type(errors[0])(problems, errors[0].heading)
     problems = refuse_memory(job, {name: sizes_of(one) for name, one in datasets.items()}, settings.memory)
     return EnvironmentFault(problems, "the run does not fit the memory") if problems else datasets
+
+
+@contextlib.contextmanager
+def _heard(notes: list[str]) -> Iterator[None]:
+    """Note what an input warns of, and pass it on."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AetxWarning)
+        yield
+    notes += [str(one.message) for one in caught if issubclass(one.category, AetxWarning)]
+    for one in caught:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _or_none(ready: dict[str, xr.Dataset] | AetxError) -> dict[str, xr.Dataset]:

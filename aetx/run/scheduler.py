@@ -49,6 +49,26 @@ def computing(scheduler: str, threads: int, memory: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def workers_in_words(step: str, memory: int) -> Iterator[None]:
+    """Turn the death of a worker process, which dask tells without a reason, into `EnvironmentFault`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__name__ != "KilledWorker":
+            raise
+        limit = f"{memory / 1e6:.0f} MB for all workers" if memory else "no limit of aetx's"
+        raise EnvironmentFault(
+            Problem(
+                f"steps.{step}",
+                "memory",
+                "a worker process died, most often for want of memory",
+                f"blocks that fit ({limit})",
+                "give more memory, or use --scheduler threads",
+            )
+        ) from error
+
+
+@contextlib.contextmanager
 def _local(threads: int, memory: int) -> Iterator[None]:
     from distributed import Client, LocalCluster
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import xarray as xr
 
 from aetx.core.record import RunRecord
-from aetx.errors import BusyError, EnvironmentFault, InputError, RecipeError
+from aetx.errors import AetxWarning, BusyError, EnvironmentFault, InputError, RecipeError
 from aetx.recipe.plan import Job, Plan
 from aetx.run import JobsError, Records, forecast, run_plan, verify_output
 from aetx.store import Lock, manifest, open_store, write
@@ -202,6 +203,16 @@ def test_inputs_are_hashed_recorded_and_their_change_noticed(tmp_path: Path, vol
     write(tiny.make(edge=70, seed=5), volume, key="", record={})
     assert len(verify_output(tmp_path / "out")) >= 8
     assert reasons(run_job(reading(volume), tmp_path / "out", opener=open_in))["scaled"] == "input 'volume' changed"
+
+
+def test_what_opening_an_input_warns_of_is_recorded(tmp_path: Path, volume: Path) -> None:
+    def opener(one: Any, registry: Any) -> xr.Dataset:
+        warnings.warn("the angles were found beside it", AetxWarning, stacklevel=2)
+        return open_store(volume)
+
+    with pytest.warns(AetxWarning, match="found beside it"):
+        record = run_job(reading(volume), tmp_path / "out", opener=opener)
+    assert record.inputs[0].facts["note"] == "the angles were found beside it"
 
 
 @pytest.mark.parametrize("change", ["replaced", "removed"])

@@ -55,6 +55,16 @@ def test_every_other_folder_is_refused_and_left_alone(
     assert tree(tmp_path) == before
 
 
+def test_a_link_inside_an_output_is_not_followed(tmp_path: Path) -> None:
+    claim_output(tmp_path / "out")
+    (tmp_path / "other").mkdir()
+    for name in ("results", "exports"):
+        (tmp_path / "out" / name).symlink_to(tmp_path / "other")
+        with pytest.raises(RecipeError, match="remove the link"):
+            claim_output(tmp_path / "out")
+        (tmp_path / "out" / name).unlink()
+
+
 def test_a_claim_that_was_killed_does_not_block_the_next(tmp_path: Path) -> None:
     (tmp_path / ".aetx-tmp").mkdir()
     (tmp_path / ".aetx-tmp" / litter_name(".aetx-output")).write_text("{")
