@@ -18,7 +18,7 @@ from aetx.core.params import Params
 from aetx.core.record import RunRecord, StepRecord
 from aetx.core.registry import Registry
 from aetx.core.stage import Flow
-from aetx.errors import AetxError, AetxWarning
+from aetx.errors import AetxError, AetxWarning, EnvironmentFault
 from aetx.model import VOLUME, kind_of
 from aetx.recipe.plan import Job, Plan
 from aetx.run.decide import RECORD, TABLES, Decision, decide
@@ -108,7 +108,8 @@ class JobRun:
             self.end("stopped", str(error))
             raise
         except BaseException as error:
-            self.end("failed", told(error))
+            with contextlib.suppress(EnvironmentFault):  # on a full disk the first error is the one to tell
+                self.end("failed", told(error))
             raise
         finally:
             for copy in self.copies.values():

@@ -202,8 +202,8 @@ def refuse_disk(steps: Sequence[StepForecast], folder: Path) -> None:
             Problem(
                 str(folder),
                 "disk",
-                f"{free / 1e6:.0f} MB free",
-                f"{needed / 1e6:.0f} MB for the results before compression",
+                f"{free / 1e6:.3g} MB free",
+                f"{needed / 1e6:.3g} MB for the results before compression",
                 "free some space, or choose another output",
             )
         )

@@ -125,7 +125,6 @@ def run_plan(
     claim_output(settings.output, paths)
     with Lock(settings.output), Progress(None if quiet else Console(stderr=True)) as progress:
         sweep(settings.output / SCRATCH)
-        words = tuple(command)
         runs = [
             JobRun(
                 plan,

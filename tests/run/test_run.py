@@ -276,7 +276,7 @@ def test_a_run_that_does_not_fit_the_disk_is_refused_before_it_computes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aetx.store.disk.free_bytes", lambda path: 1_000_000)
-    with pytest.raises(EnvironmentFault, match=r"1 MB free.*\d+ MB for the results"):
+    with pytest.raises(EnvironmentFault, match=r"1 MB free.*wanted [0-9.]+ MB for the results"):
         run_job(tiny.chain(), tmp_path)
     assert tiny.CALLS == []
 
