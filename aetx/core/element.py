@@ -18,7 +18,7 @@ def atomic_number(text: str) -> int:
     """
     number = int(text) if text.isdecimal() else atomic_numbers.get(text, 0)
     if not 0 < number < len(chemical_symbols):
-        raise ValueError(f"{text!r} is no chemical symbol and no atomic number")
+        raise ValueError("should be a chemical symbol or an atomic number")
     return number
 
 
