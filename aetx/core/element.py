@@ -18,7 +18,7 @@ def atomic_number(text: str) -> int:
     """
     number = int(text) if text.isdecimal() else atomic_numbers.get(text, 0)
     if not 0 < number < len(chemical_symbols):
-        raise ValueError("should be a chemical symbol or an atomic number")
+        raise ValueError("a chemical symbol or an atomic number")
     return number
 
 

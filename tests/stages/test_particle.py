@@ -63,7 +63,7 @@ def test_the_element_is_given_by_symbol_or_number(element: str, number: int) -> 
 
 @pytest.mark.parametrize("wrong", [{"element": "Xx"}, {"smallest": 70.0}, {"separation": 2.8}, {"element": "0"}])
 def test_parameters_that_contradict_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match=r"chemical symbol|above largest|nearest sites"):
+    with pytest.raises(ValidationError, match=r"chemical symbol|not above largest|nearest sites"):
         particle(**wrong)
 
 

@@ -40,9 +40,9 @@ class ParticleParams(Params):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.smallest > self.largest:
-            raise ValueError(f"smallest should not be above largest, {self.largest:g} angstrom")
+            raise ValueError(f"smallest not above largest, {self.largest:g} angstrom")
         if self.lattice_constant / math.sqrt(2) < self.separation:
-            raise ValueError("separation should be below the distance of nearest sites of the lattice")
+            raise ValueError("separation below the distance of nearest sites of the lattice")
         return self
 
 
