@@ -53,7 +53,7 @@ def workers_in_words(step: str, memory: int) -> Iterator[None]:
     """Turn the death of a worker process, which dask tells without a reason, into `EnvironmentFault`."""
     try:
         yield
-    except RuntimeError as error:
+    except Exception as error:
         if type(error).__name__ != "KilledWorker":
             raise
         limit = f"{memory / 1e6:.0f} MB for all workers" if memory else "no limit of aetx's"

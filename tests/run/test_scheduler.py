@@ -1,0 +1,55 @@
+"""Schedulers refuse what cannot work, listen on loopback only, and tell of dead workers in words."""
+
+from types import SimpleNamespace
+
+import dask
+import dask.array as da
+import psutil
+import pytest
+from distributed.scheduler import KilledWorker
+
+from aetx.errors import EnvironmentFault, RecipeError
+from aetx.run.scheduler import computing, workers_in_words
+
+
+def test_an_unknown_scheduler_is_refused() -> None:
+    with pytest.raises(RecipeError, match="'threads', 'local' or 'tcp://host:port'"), computing("slurm", 2, 0):
+        pass
+
+
+def test_workers_that_torch_alone_would_fill_are_refused() -> None:
+    with pytest.raises(EnvironmentFault, match="use --scheduler threads"), computing("local", 2, 10**9):
+        pass
+
+
+@pytest.mark.slow
+def test_a_cluster_that_does_not_answer_is_an_error_in_words() -> None:
+    with (
+        pytest.raises(EnvironmentFault, match=r"no answer from tcp://127.0.0.1:9"),
+        computing("tcp://127.0.0.1:9", 2, 0),
+    ):
+        pass
+
+
+def test_a_local_cluster_listens_on_loopback_only() -> None:
+    with computing("local", 1, 0):
+        assert int(da.ones(10, chunks=5).sum().compute()) == 10
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        listening = [
+            one.laddr.ip for each in processes for one in each.net_connections("inet") if one.status == "LISTEN"
+        ]
+    assert listening
+    assert set(listening) <= {"127.0.0.1", "::1"}
+
+
+def test_threads_are_as_many_as_asked_for() -> None:
+    with computing("threads", 3, 0):
+        assert (dask.config.get("scheduler"), dask.config.get("num_workers")) == ("threads", 3)
+
+
+def test_a_dead_worker_is_told_in_words() -> None:
+    with (
+        pytest.raises(EnvironmentFault, match=r"steps.clean: memory: .*worker process died.*give more memory"),
+        workers_in_words("clean", 10**9),
+    ):
+        raise KilledWorker("task", SimpleNamespace(address="tcp://127.0.0.1:1"), 2)
