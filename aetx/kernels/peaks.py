@@ -225,15 +225,15 @@ def middle_height(heights: F64) -> float:
     return float(rising[np.searchsorted(weight, 0.5 * weight[-1])])
 
 
-def least_height(heights: F64) -> float:
+def least_height(heights: F64) -> tuple[float, bool]:
     """Return the height that parts atoms from noise: the lowest valley in the histogram of log heights.
 
     That is where the counts fall from the faint end, `FAINTEST` of the typical height, and then rise beyond their own
-    noise. Where they rise from the start, that faint end itself.
+    noise. Where they rise from the start, that faint end itself; the second value tells whether there is a valley.
     """
     typical = middle_height(heights)
     if typical == 0.0:
-        return 0.0
+        return 0.0, False
     edges = np.linspace(np.log(FAINTEST), 0.0, 18)
     counts = np.histogram(np.log(np.maximum(heights / typical, 1e-9)), edges)[0].astype(float)
     smooth = np.convolve(np.pad(counts, 1, "edge"), [0.25, 0.5, 0.25], "valid")
@@ -243,6 +243,6 @@ def least_height(heights: F64) -> float:
             if lowest == smooth[0]:
                 break
             bottom = np.flatnonzero(smooth[:place] == lowest)
-            return float(typical * np.exp(0.5 * (edges[bottom[0]] + edges[bottom[-1] + 1])))
+            return float(typical * np.exp(0.5 * (edges[bottom[0]] + edges[bottom[-1] + 1]))), True
         lowest = min(lowest, smooth[place])
-    return FAINTEST * typical
+    return FAINTEST * typical, False

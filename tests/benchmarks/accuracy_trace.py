@@ -55,7 +55,7 @@ def gauss(v):
 def crocker(v):
     import trackpy
     trackpy.quiet()
-    table = trackpy.locate(v, diameter=7, separation=4, minmass=20)
+    table = trackpy.locate(v, diameter=7, separation=4, minmass=5)
     return table[["z", "y", "x"]].to_numpy()
 clock("skimage", maxima)
 try:

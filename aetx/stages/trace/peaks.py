@@ -53,8 +53,8 @@ class PeaksParams(Params):
         None,
         gt=0,
         lt=1,
-        description="least fitted height over that of a typical atom; without one, five standard errors or the first "
-        "valley in the histogram of heights, whichever is more",
+        description="least fitted height over that of a typical atom; without one, the first valley in the histogram "
+        "of heights, or five standard errors where it has none",
     )
     own_width: bool = Field(False, description="whether each atom has a width of its own, or all share one")
 
@@ -98,12 +98,12 @@ def peaks(volume: xr.Dataset, params: PeaksParams, memory: int | None = None) ->
     floor = typical * (LOWEST if params.threshold is None else EARLY * params.threshold)
     found = separated_maxima(blocks, floor, params.separation) if typical > 0 else np.empty((0, 10))
     fitted = _fit(blocks, _start(blocks, found, params), params, SEARCH, 0.9, ROUGH)
-    least = _least(fitted.state[:, 3], params)
+    least, sure = _least(fitted.state[:, 3], params)
     fitted = fitted.take(fitted.state[:, 3] >= least)
     for look in range(LOOKS):
         fitted = _fit(blocks, fitted, params, PASSES, 1.0, SETTLED)
         fitted, seen = _finish(blocks, fitted, params, floor)
-        if params.threshold is None and len(fitted.state):
+        if not sure and len(fitted.state):
             heights, noise = fitted.state[:, 3], np.median(fitted.sigma[:, 3])
             least = max(least, min(SIGNIFICANT * noise, HIGHEST * middle_height(heights)))
         tall = fitted.state[:, 3] >= least
@@ -177,9 +177,11 @@ def _start(blocks: Blocks, found: F64, params: PeaksParams) -> _Fitted:
     return _Fitted(found[:, :3].copy(), state, move, sigma, flag, width, np.full(3, np.inf))
 
 
-def _least(heights: F64, params: PeaksParams) -> float:
-    """Return the least height of an atom, as far as heights alone can tell."""
-    return least_height(heights) if params.threshold is None else params.threshold * middle_height(heights)
+def _least(heights: F64, params: PeaksParams) -> tuple[float, bool]:
+    """Return the least height of an atom, and whether heights alone can tell."""
+    if params.threshold is not None:
+        return params.threshold * middle_height(heights), True
+    return least_height(heights)
 
 
 def _widest(blocks: Blocks, params: PeaksParams) -> F64:
