@@ -137,10 +137,8 @@ def _fill(layout: Layout, folder: Path, blocks: Blocks | None) -> None:
         )
         hidden = folder / f"{ROOT}.unfinished"
         (folder / ROOT).rename(hidden)
-        targets = {
-            name: zarr.open_array(folder / name, mode="r+", config={"write_empty_chunks": True})
-            for name in layout.blocks
-        }
+        with zarr.config.set({"array.write_empty_chunks": True}):  # an opened array takes it from there
+            targets = {name: zarr.open_array(folder / name, mode="r+") for name in layout.blocks}
         _store_blocks([(layout.dataset[name].data, targets[name]) for name in layout.blocks], blocks)
         hidden.rename(folder / ROOT)
         zarr.consolidate_metadata(folder, zarr_format=3)

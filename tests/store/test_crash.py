@@ -36,7 +36,8 @@ def die_at(step: int, folder: Path) -> None:
         nonlocal seen
         if event not in MUTATING and not (event == "open" and int(arguments[2]) & WRITING):  # type: ignore[call-overload]
             return
-        if not str(arguments[0]).startswith(str(folder)):
+        within_a_folder = event in ("os.remove", "os.rmdir") and not str(arguments[0]).startswith("/")
+        if not within_a_folder and not str(arguments[0]).startswith(str(folder)):
             return
         seen += 1
         if seen == step:

@@ -1,5 +1,6 @@
 """One writer per output folder; a dead owner's lock is taken over, a living one's never."""
 
+import fcntl
 import json
 import os
 import signal
@@ -71,6 +72,13 @@ def test_an_empty_or_torn_lock_is_taken_over(tmp_path: Path) -> None:
     for text in ("", '{"host": "a", "pi'):
         (tmp_path / module.NAME).write_text(text)
         with Lock(tmp_path):
+            pass
+
+
+def test_a_lock_that_is_just_being_taken_is_not_stolen(tmp_path: Path) -> None:
+    with (tmp_path / module.NAME).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(BusyError, match="another run"), Lock(tmp_path):
             pass
 
 

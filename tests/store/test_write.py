@@ -130,10 +130,15 @@ def test_two_writes_give_the_same_bytes_whatever_the_blocks(tmp_path: Path) -> N
     assert len({manifest(tmp_path / f"{name}.zarr").digest for name in "abc"}) == 1
 
 
-def test_all_zero_blocks_are_written_too(tmp_path: Path) -> None:
-    made = volume()
-    write(made.assign(density=made["density"].astype("float32") * 0), tmp_path / "v.zarr", key="k", record={})
-    assert len(list((tmp_path / "v.zarr" / "density" / "c").rglob("*"))) > 8
+def test_blocks_of_nothing_but_the_fill_value_are_written_too(tmp_path: Path) -> None:
+    nowhere = volume(lazy=(64, 65, 64))
+    nowhere = nowhere.assign(density=nowhere["density"].copy(data=nowhere["density"].data * np.float32(np.nan)))
+    dark = series(lazy=(1, 600, 500))
+    dark = dark.assign(image=dark["image"].copy(data=dark["image"].data * np.uint16(0)))
+    for made, name, chunks in ((nowhere, "density", 8), (dark, "image", 3)):
+        write(made, tmp_path / f"{name}.zarr", key="k", record={})
+        written = [one for one in (tmp_path / f"{name}.zarr" / name / "c").rglob("*") if one.is_file()]
+        assert len(written) == chunks
 
 
 def test_a_volume_store_is_an_ome_zarr_image(tmp_path: Path) -> None:
