@@ -47,6 +47,8 @@ def subtract(volume: F32, corner: I64, state: F64, width: F64) -> None:
     width
         Shared widths along z, y, x in voxels.
     """
+    if len(state) == 0:
+        return
     reach = 0
     for k in range(3):
         reach = max(reach, int(REACH * width[k] * np.exp(max(state[:, 4].max(), 0.0))) + 2)

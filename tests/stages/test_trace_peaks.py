@@ -116,6 +116,12 @@ def test_blocks_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
         xr.testing.assert_identical(peaks(volume), whole)
 
 
+def test_blocks_without_atoms_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = np.array([[-8.0, 0.0, 0.0], [-5.0, 0.0, 0.0]])
+    blocks_of(12, monkeypatch)
+    assert rms(errors(peaks(volume_of(rendered(true, (20, 20, 70)))), true)) < 0.002
+
+
 def test_a_lazy_volume_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     density = rendered(fcc(4), (72, 70, 75)) + 0.05 * np.random.default_rng(6).standard_normal((72, 70, 75))
     volume = volume_of(density.astype(np.float32))
