@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 import dask
@@ -80,15 +79,10 @@ def halo_map(
         Type of the result.
     """
     chunks = da.core.normalize_chunks(block, source.shape)
-    variable = source.variable
-
-    def one(block_info: Any = None) -> np.ndarray:
-        box = tuple((int(a), int(b)) for a, b in block_info[None]["array-location"])
-        return _apply(function, variable, box, depth)
-
-    # a name of its own: dask would pickle the whole source to make one
-    name = f"halo-{uuid.uuid4().hex}"
-    data = da.map_blocks(one, name=name, chunks=chunks, dtype=dtype, meta=np.empty((0,) * source.ndim, dtype))
+    work = _Work(function, source.variable, depth)
+    # a name of its own: dask would read the whole source to make one
+    name = f"halo-{work.token}"
+    data = da.map_blocks(work.grid, name=name, chunks=chunks, dtype=dtype, meta=np.empty((0,) * source.ndim, dtype))
     return xr.DataArray(data, dims=source.dims, coords=source.coords)
 
 
@@ -106,12 +100,11 @@ def halo_tables(
     """
     chunks = da.core.normalize_chunks(block, source.shape)
     edges = [np.concatenate([[0], np.cumsum(sizes)]) for sizes in chunks]
-    variable = source.variable
+    work = _Work(function, source.variable, depth)
     tasks = []
     for index in np.ndindex(*(len(sizes) for sizes in chunks)):
         box = tuple((int(edge[i]), int(edge[i + 1])) for edge, i in zip(edges, index, strict=True))
-        # bound, not passed: dask would compute the whole of a lazy variable to hand it over
-        tasks.append(dask.delayed(partial(_table, function, variable, box, depth), pure=False)())
+        tasks.append(dask.delayed(work.table, pure=False)(box))
     return list(dask.compute(*tasks))
 
 
@@ -127,21 +120,32 @@ def _read(variable: xr.Variable, box: Box) -> np.ndarray:
     return np.asarray(part.values)
 
 
-def _apply(function: Callable[[np.ndarray], np.ndarray], variable: xr.Variable, box: Box, depth: int) -> np.ndarray:
-    outer = _padded(box, variable.shape, depth)
-    try:
-        result = function(_read(variable, outer))
-    except Exception as error:
-        error.add_note(f"in block {box}")
-        raise
-    inner = tuple(slice(a - o, b - o) for (a, b), (o, _) in zip(box, outer, strict=True))
-    return np.ascontiguousarray(result[inner])
+class _Work:
+    """What is done to each block. Opaque to dask, which would else compute or read the whole source to hand it over."""
 
+    def __init__(self, function: Callable[..., Any], variable: xr.Variable, depth: int) -> None:
+        self.function = function
+        self.variable = variable
+        self.depth = depth
+        self.token = uuid.uuid4().hex
 
-def _table(function: Callable[[np.ndarray, Box, Box], Table], variable: xr.Variable, box: Box, depth: int) -> Table:
-    outer = _padded(box, variable.shape, depth)
-    try:
-        return function(_read(variable, outer), box, outer)
-    except Exception as error:
-        error.add_note(f"in block {box}")
-        raise
+    def __dask_tokenize__(self) -> str:
+        return self.token
+
+    def grid(self, block_info: Any = None) -> np.ndarray:
+        box = tuple((int(a), int(b)) for a, b in block_info[None]["array-location"])
+        outer = _padded(box, self.variable.shape, self.depth)
+        result = self._done(box, _read(self.variable, outer))
+        inner = tuple(slice(a - o, b - o) for (a, b), (o, _) in zip(box, outer, strict=True))
+        return np.ascontiguousarray(result[inner])
+
+    def table(self, box: Box) -> Any:
+        outer = _padded(box, self.variable.shape, self.depth)
+        return self._done(box, _read(self.variable, outer), box, outer)
+
+    def _done(self, box: Box, *given: Any) -> Any:
+        try:
+            return self.function(*given)
+        except Exception as error:
+            error.add_note(f"in block {box}")
+            raise
