@@ -33,6 +33,7 @@ class Blocks:
 
     density: xr.DataArray
     memory: int | None
+    loaded: bool = False
 
     @classmethod
     def of(cls, volume: xr.Dataset, memory: int | None) -> Blocks:
@@ -40,7 +41,7 @@ class Blocks:
         density = volume["density"]
         if density.nbytes <= (2**30 if memory is None else memory // 3):
             memory = None if memory is None else memory - density.nbytes
-            density = density.copy(data=density.values)
+            return cls(density.copy(data=density.values), memory, loaded=True)
         return cls(density, memory)
 
     @property
@@ -58,7 +59,7 @@ class Blocks:
         self, work: Callable[[NDArray[Any], Box, Box], Table], depth: int, copies: float = COPIES
     ) -> list[Table]:
         """Return ``work(block, box, outer)`` of each padded block, in order of the blocks."""
-        if isinstance(self.density.data, np.ndarray):
+        if self.loaded:
             block = tuple(min(size, IN_MEMORY) for size in self.shape)
         else:
             block = block_shape(self.shape, depth, copies, self.memory)
