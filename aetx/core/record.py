@@ -74,3 +74,7 @@ class RunRecord(_Record):
     versions: dict[str, str] = {}
     machine: dict[str, str] = {}
     settings: dict[str, str] = {}
+
+    def warnings_of(self, key: str) -> list[str]:
+        """Return what the step that made the result of this key warned of."""
+        return next((step.warnings for step in self.steps if step.key == key), [])

@@ -24,8 +24,9 @@ Opener = Callable[[Input, Registry], xr.Dataset]
 
 def open_declared(one: Input, registry: Registry) -> xr.Dataset:
     """Open an input of a recipe lazily."""
-    member = one.name.partition("/")[2] or None
-    return open_input(one.paths, kind=one.kind, reader=one.reader, stated=one.stated, registry=registry, member=member)
+    return open_input(
+        one.paths, kind=one.kind, reader=one.reader, stated=one.stated, registry=registry, member=_member(one)
+    )
 
 
 def check_declared(dataset: xr.Dataset, one: Input) -> None:
@@ -66,13 +67,25 @@ def hash_input(one: Input, dataset: xr.Dataset) -> Opened:
         files.append(FileRecord(path=str(path), bytes=marks[path][1], sha256=disk.sha256(path)))
     stated = {name: str(value) for name, value in sorted(one.stated.items())}
     reader = one.reader or ""
-    key = digest({"files": [file.sha256 for file in files], "stated": stated, "reader": reader, "kind": one.kind.name})
+    key = digest(
+        {
+            "files": [file.sha256 for file in files],
+            "stated": stated,
+            "member": _member(one),  # what is stated may be a table with a row for each member
+            "reader": reader,
+            "kind": one.kind.name,
+        }
+    )
     record = InputRecord(
         name=one.name, kind=one.kind.name, reader=reader, files=files, stated=stated, facts=_facts(dataset)
     )
     made = Opened(dataset, key, record, marks)
     made.check_unchanged()
     return made
+
+
+def _member(one: Input) -> str | None:
+    return one.name.partition("/")[2] or None
 
 
 def _mark(path: Path) -> Mark:

@@ -21,7 +21,7 @@ from aetx.core.stage import Flow
 from aetx.errors import AetxError, AetxWarning, EnvironmentFault
 from aetx.model import VOLUME, kind_of
 from aetx.recipe.plan import Job, Plan
-from aetx.run.decide import RECORD, TABLES, Decision, decide
+from aetx.run.decide import RECORD, TABLES, Decision, decide, earlier
 from aetx.run.inputs import Opened, hash_input
 from aetx.run.keys import machine, versions
 from aetx.run.outlook import expect, refuse_disk, share
@@ -110,6 +110,7 @@ class JobRun:
         except BaseException as error:
             with contextlib.suppress(EnvironmentFault):  # on a full disk the first error is the one to tell
                 self.end("failed", told(error))
+                self._report_failure(error)
             raise
         finally:
             for copy in self.copies.values():
@@ -141,20 +142,32 @@ class JobRun:
             self.record.inputs.append(record)
         keys = {name: one.key for name, one in self.opened.items()}
         device, threads = self.settings.device, self.settings.threads
+        before = earlier(self.folder)
         decisions = decide(self.job, self.folder, keys, device=device, threads=threads, overwrite=self.overwrite)
         expected = expect(decisions, self.datasets)
         refuse_disk(expected, self.settings.output)
         for step, decision, told in zip(self.record.steps, decisions, expected, strict=True):
             step.key, step.reason, step.forecast_bytes = decision.key, decision.reason, told.memory
+            step.warnings = [] if decision.runs or before is None else before.warnings_of(decision.key)
         self.save()
         for step, decision in zip(self.record.steps, decisions, strict=True):
             self._step(step, decision)
             self.progress.done()
         self._unchanged()
         self.record.status, self.record.finished = "finished", _now()
+        self._report()
+        self.save()
+
+    def _report(self) -> None:
         if self.reporter is not None:
             self.reporter(self.record, self._results(), self.folder, self.plan.registry)
-        self.save()
+
+    def _report_failure(self, error: BaseException) -> None:
+        """Write the report of a failed run; if that fails too, say so beside the error that matters."""
+        try:
+            self._report()
+        except Exception as another:  # noqa: BLE001 - noted on the first error, which is raised
+            error.add_note(f"the report could not be written: {another!r}")
 
     def _step(self, step: StepRecord, decision: Decision) -> None:
         self.decisions[step.name] = decision
@@ -265,7 +278,10 @@ class JobRun:
 
     def _results(self) -> dict[str, xr.Dataset]:
         """Return everything that can be looked at: inputs and results, opened lazily."""
-        stored = {name: open_store(one.path) for name, one in self.decisions.items() if one.place == "store"}
+        done = {step.name for step in self.record.steps if step.state in ("computed", "reused")}
+        stored = {
+            name: open_store(one.path) for name, one in self.decisions.items() if one.place == "store" and name in done
+        }
         return {name: one.dataset for name, one in self.opened.items()} | stored
 
 

@@ -30,7 +30,7 @@ ROW = 200
 
 @dataclass(frozen=True)
 class StepForecast:
-    """What one step will do, why, and what it will need: bytes, and seconds of one core."""
+    """What one step will do, why, and what it will need: bytes in all, and seconds of one core."""
 
     name: str
     stage: str
@@ -119,9 +119,9 @@ def forecast(
 
 
 def expect(decisions: Sequence[Decision], inputs: Mapping[str, xr.Dataset]) -> list[StepForecast]:
-    """Return what each step will need, in order, from the sizes of the inputs."""
+    """Return what each step will need, in order, from the sizes of the inputs; memory counts the program itself."""
     sizes = {name: sizes_of(dataset) for name, dataset in inputs.items()}
-    found = []
+    found, program = [], resident()
     for decision in decisions:
         step = decision.step
         told = told_by(step, sizes)
@@ -137,7 +137,7 @@ def expect(decisions: Sequence[Decision], inputs: Mapping[str, xr.Dataset]) -> l
                 sizes=dict(told.sizes),
                 blocks=math.prod(-(-size // EDGE) for axis, size in told.sizes.items() if axis in ("z", "y", "x")),
                 stored_bytes=0 if decision.place == "fused" else stored_bytes(step.stage.gives, told.sizes),
-                memory=int(told.memory),
+                memory=program + int(told.memory),
                 seconds=float(told.seconds),
             )
         )
