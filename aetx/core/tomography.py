@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field
 
+from aetx.core.params import Length, Params
 from aetx.core.stage import Forecast, Sizes
 from aetx.errors import AetxWarning, EnvironmentFault, InputError, Problem
 from aetx.kernels.projection import F64, Grid, Projector, rotation
@@ -20,6 +23,20 @@ FLATTEST = 0.05
 """Least cosine between the beam and the normal of a film that fills the field of view."""
 NEGATIVE = 0.05
 """Share of negative intensity above which the user is warned."""
+
+
+class IterativeParams(Params):
+    """What every iterative reconstruction has to know."""
+
+    iterations: int = Field(100, ge=1, le=100_000, description="greatest number of steps")
+    tolerance: float = Field(
+        0.0, ge=0, lt=1, description="stop when ten steps lowered the mean R1 by less than this fraction; 0 for never"
+    )
+    positive: bool = Field(True, description="keep the density from below zero")
+    thickness: Length | None = Field(None, gt=0, description="extent along z; none for the width of the images")
+    extended: bool = Field(
+        False, description="the specimen fills the field of view: reconstruct in a longer box, keep the field of view"
+    )
 
 
 def rotations(series: xr.Dataset) -> F64:
@@ -76,9 +93,8 @@ class Task:
 def reconstruction_task(
     series: xr.Dataset,
     support: xr.Dataset | None,
+    params: IterativeParams,
     *,
-    thickness: float | None,
-    extended: bool,
     device: str,
     memory: int | None,
 ) -> Task:
@@ -90,10 +106,8 @@ def reconstruction_task(
         Tilt series; `mask` is honoured.
     support
         Volume on the grid of the result: its `support`, or where its density is above zero.
-    thickness
-        Extent along z, angstrom; None for the width of the images.
-    extended
-        Whether the specimen fills the field of view, so that the box must be longer than the images.
+    params
+        Its `thickness`, and whether the specimen is `extended` so that the box must be longer than the images.
     device
         Where torch computes.
     memory
@@ -102,8 +116,8 @@ def reconstruction_task(
     step = pixel_size(series)
     turned = rotations(series)
     image = grid(series, "yx", step)
-    depth = image.shape[1] if thickness is None else max(1, round(thickness / step))
-    box = _box(turned, image, depth, extended)
+    depth = image.shape[1] if params.thickness is None else max(1, round(params.thickness / step))
+    box = _box(turned, image, depth, params.extended)
     if memory is not None:
         _require_memory(forecast_bytes(len(turned), box.shape, image.shape), memory)
     values, mask = _measured(series)
@@ -153,15 +167,16 @@ def reconstructed(series: xr.Dataset, task: Task, found: Reconstruction) -> xr.D
     )
 
 
-def reconstruction_forecast(series: Sizes, iterations: int, extended: bool) -> Forecast:
+def reconstruction_forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: IterativeParams) -> Forecast:
     """Return the forecast of a reconstruction whose poses and pixel size are not known yet."""
+    series = inputs["series"][0]
     tilts, y, x = (series.get(name, 1) for name in ("tilt", "y", "x"))
-    box = (x, y, 3 * x if extended else x)
+    box = (x, y, 3 * x if params.extended else x)
     entries = _entries(tilts, box, x)
     return Forecast(
         {"z": x, "y": y, "x": x},
         memory=forecast_bytes(tilts, box, (y, x)),
-        seconds=1.0 + (iterations + POWERS) * entries * y * 3e-10,
+        seconds=1.0 + (params.iterations + POWERS) * entries * y * 3e-10,
     )
 
 

@@ -1,5 +1,6 @@
 """Pictures of datasets, by kind."""
 
-from aetx.draw.picture import Picture, draw
+from aetx.draw.by_kind import draw
+from aetx.draw.picture import Picture
 
 __all__ = ["Picture", "draw"]

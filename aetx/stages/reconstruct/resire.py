@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import xarray as xr
 from pydantic import Field
 
-from aetx.core import Forecast, Length, Params, optional, stage
-from aetx.core.stage import Sizes
-from aetx.core.tomography import reconstructed, reconstruction_forecast, reconstruction_task
+from aetx.core import optional, stage
+from aetx.core.tomography import IterativeParams, reconstructed, reconstruction_forecast, reconstruction_task
 from aetx.kernels.reconstruction import Scheme, descend
 from aetx.model import TILT_SERIES, VOLUME
 
 
-class ResireParams(Params):
+class ResireParams(IterativeParams):
     """Parameters of `resire`."""
 
     iterations: int = Field(200, ge=1, le=100_000, description="greatest number of steps")
@@ -23,15 +20,6 @@ class ResireParams(Params):
     )
     step: float = Field(1.0, gt=0, lt=2, description="step, as a fraction of the longest that is sure to converge")
     momentum: bool = Field(True, description="extrapolate (Nesterov, with restart): some five times fewer steps")
-    positive: bool = Field(True, description="keep the density from below zero")
-    thickness: Length | None = Field(None, gt=0, description="extent along z; none for the width of the images")
-    extended: bool = Field(
-        False, description="the specimen fills the field of view: reconstruct in a longer box, keep the field of view"
-    )
-
-
-def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: ResireParams) -> Forecast:
-    return reconstruction_forecast(inputs["series"][0], params.iterations, params.extended)
 
 
 @stage(
@@ -40,7 +28,7 @@ def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: ResireParams) -> 
     gives=VOLUME,
     params=ResireParams,
     version=1,
-    forecast=_forecast,
+    forecast=reconstruction_forecast,
 )
 def resire(
     series: xr.Dataset, support: xr.Dataset | None, params: ResireParams, *, device: str, memory: int | None
@@ -64,9 +52,7 @@ def resire(
     M. Pham et al., Sci. Rep. 13, 5624 (2023), doi:10.1038/s41598-023-31124-7; momentum: A. Beck, M. Teboulle, SIAM J.
     Imaging Sci. 2, 183 (2009), doi:10.1137/080716542; restart: B. O'Donoghue, E. Candes, doi:10.1007/s10208-013-9150-3.
     """
-    task = reconstruction_task(
-        series, support, thickness=params.thickness, extended=params.extended, device=device, memory=memory
-    )
+    task = reconstruction_task(series, support, params, device=device, memory=memory)
     found = descend(
         task.projector,
         task.images,

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import xarray as xr
 from pydantic import Field
 
-from aetx.core import Forecast, Length, Params, optional, stage
-from aetx.core.stage import Sizes
-from aetx.core.tomography import reconstructed, reconstruction_forecast, reconstruction_task
+from aetx.core import optional, stage
+from aetx.core.tomography import IterativeParams, reconstructed, reconstruction_forecast, reconstruction_task
 from aetx.kernels import reconstruction
 from aetx.kernels.reconstruction import Scheme
 from aetx.model import TILT_SERIES, VOLUME
 
 
-class SirtParams(Params):
+class SirtParams(IterativeParams):
     """Parameters of `sirt`."""
 
-    iterations: int = Field(100, ge=1, le=100_000, description="greatest number of steps")
-    tolerance: float = Field(
-        0.0, ge=0, lt=1, description="stop when ten steps lowered the mean R1 by less than this fraction; 0 for never"
-    )
     step: float = Field(1.0, gt=0, lt=2, description="relaxation; from 2 on it diverges")
-    positive: bool = Field(True, description="keep the density from below zero")
-    thickness: Length | None = Field(None, gt=0, description="extent along z; none for the width of the images")
-    extended: bool = Field(
-        False, description="the specimen fills the field of view: reconstruct in a longer box, keep the field of view"
-    )
-
-
-def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: SirtParams) -> Forecast:
-    return reconstruction_forecast(inputs["series"][0], params.iterations, params.extended)
 
 
 @stage(
@@ -40,7 +24,7 @@ def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: SirtParams) -> Fo
     gives=VOLUME,
     params=SirtParams,
     version=1,
-    forecast=_forecast,
+    forecast=reconstruction_forecast,
 )
 def sirt(
     series: xr.Dataset, support: xr.Dataset | None, params: SirtParams, *, device: str, memory: int | None
@@ -56,9 +40,7 @@ def sirt(
     P. Gilbert, J. Theor. Biol. 36, 105 (1972), doi:10.1016/0022-5193(72)90180-4; weights: A. van der Sluis,
     H. A. van der Vorst, Linear Algebra Appl. 130, 257 (1990), doi:10.1016/0024-3795(90)90215-X.
     """
-    task = reconstruction_task(
-        series, support, thickness=params.thickness, extended=params.extended, device=device, memory=memory
-    )
+    task = reconstruction_task(series, support, params, device=device, memory=memory)
     found = reconstruction.sirt(
         task.projector,
         task.images,

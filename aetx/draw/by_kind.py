@@ -1,0 +1,33 @@
+"""The pictures of a dataset, by its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import xarray as xr
+
+from aetx.draw.atoms import atoms
+from aetx.draw.field import field
+from aetx.draw.picture import Picture
+from aetx.draw.score import score
+from aetx.draw.tilt_series import tilt_series
+from aetx.draw.volume import volume
+from aetx.model import kind_of
+
+PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
+    "tilt_series": tilt_series,
+    "volume": volume,
+    "atoms": atoms,
+    "lattice": atoms,
+    "field": field,
+    "score": score,
+}
+
+
+def draw(dataset: xr.Dataset) -> list[Picture]:
+    """Return the pictures of a dataset; none for a kind that has nothing to look at.
+
+    Reads single images, slices and central blocks, so that memory stays small however large the dataset is.
+    """
+    painter = PAINTERS.get(kind_of(dataset).name)
+    return painter(dataset) if painter is not None else []
