@@ -18,7 +18,8 @@ from aetx.core import Forecast, Params, stage  # noqa: E402
 from aetx.model import VOLUME  # noqa: E402
 from tests.run import tiny  # noqa: E402
 
-PITCH = 12
+PITCH = 18
+"""Voxels between atoms: some 185,000 of them in 1024 voxels to the cube, which are 4 GiB."""
 
 
 def _lattice(block_info: dict[int | None, dict[str, list[tuple[int, int]]]] | None = None) -> np.ndarray:

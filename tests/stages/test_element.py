@@ -20,3 +20,7 @@ def test_all_atoms_become_the_element_and_stay_where_they_are(small_atoms: xr.Da
 def test_a_word_that_is_no_element_is_refused(small_atoms: xr.Dataset) -> None:
     with pytest.raises(ValidationError, match="chemical symbol"):
         element(small_atoms, element="Pz")
+
+
+def test_without_an_element_the_atoms_stay_unknown(small_atoms: xr.Dataset) -> None:
+    xr.testing.assert_equal(element(small_atoms), small_atoms)

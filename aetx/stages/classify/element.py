@@ -16,8 +16,8 @@ from aetx.model import ATOMS
 class ElementParams(Params):
     """Parameters of `element`."""
 
-    element: Element = Field(
-        "Pt", min_length=1, max_length=3, description="chemical symbol, or atomic number in quotes"
+    element: Element | None = Field(
+        None, description="chemical symbol, or atomic number in quotes; none leaves the atoms as they are"
     )
 
 
@@ -33,5 +33,7 @@ def element(atoms: xr.Dataset, params: ElementParams) -> xr.Dataset:
 
     Says what is known of the sample beforehand; nothing is measured. Files then name the element.
     """
+    if params.element is None:
+        return atoms
     number = np.full(atoms.sizes["atom"], atomic_number(params.element), np.int32)
     return atoms.assign(species=("atom", number, {"units": "1"}))
