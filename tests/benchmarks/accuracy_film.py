@@ -52,8 +52,8 @@ def inside(positions: F64, boxes: list[tuple[F64, F64]], margin: float = 0.0) ->
     """Tell which positions lie in a tile, or nearer to one than the margin."""
     flat = positions[:, None, :2]
     low, high = (np.array(corner) for corner in zip(*boxes, strict=True))
-    found: NDArray[np.bool_] = ((flat >= low - margin) & (flat <= high + margin)).all(axis=2).any(axis=1)
-    return found
+    held = ((flat >= low - margin) & (flat <= high + margin)).all(axis=2)
+    return np.asarray(held.sum(axis=1) > 0, dtype=np.bool_)
 
 
 def sites(positions: F64) -> xr.Dataset:
