@@ -38,13 +38,14 @@ class Tally:
 
 
 def kill_many(command: Sequence[str], kills: int, folder: Path, seed: int = 0) -> Tally:
-    """Run a command that takes its output as last word: once unbroken, then killed and run again, `kills` times."""
+    """Run a command that takes its output as last word: once unbroken, then killed and run again, until `kills` hit."""
     whole = folder / "whole"
     _, seconds = _run(command, whole)
     expected = digests(whole)
     assert expected, "the unbroken run left no store"
     tally, chance = Tally(), random.Random(seed)
-    for number in range(kills):
+    while tally.kills < kills:
+        number = tally.kills + tally.finished_before
         output = folder / f"killed-{number}"
         killed = _kill(command, output, chance.uniform(0, 1.05 * seconds))
         tally.kills += killed
