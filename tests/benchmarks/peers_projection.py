@@ -103,7 +103,8 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     given = parser.parse_args()
     ours = run(sys.executable, OURS, given.repeat)
-    print(f"{SIZE}^3 voxels, {TILTS} tilts, forth and back, CPU-s: aetx " + json.dumps(ours))
+    told = ", ".join(f"{case} {taken:.4f}" for case, taken in ours.items())
+    print(f"{SIZE}^3 voxels, {TILTS} tilts, forth and back, CPU-s: aetx " + told)
     if given.peers is None:
         return
     for name, program in (("ASTRA SIRT iteration", ASTRA), ("scico", SCICO)):
