@@ -19,8 +19,6 @@ from aetx.errors import EnvironmentFault, Problem
 
 Box = tuple[tuple[int, int], ...]
 Table = TypeVar("Table")
-MULTIPLE = 64
-"""Blocks are whole numbers of storage chunks along each axis."""
 
 
 def block_shape(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
@@ -266,9 +265,3 @@ def species_colours(species: np.ndarray) -> dict[int, str]:
     known = [int(number) for number in np.unique(species) if number > 0]
     found = {number: SERIES[i % len(SERIES)] for i, number in enumerate(known)}
     return {0: NEUTRAL, **found} if (species <= 0).any() else found
-
-
-def towards_paper(colour: str, amount: np.ndarray) -> np.ndarray:
-    """Return rows of rgb between a colour (0) and white (1)."""
-    base = np.array(to_rgb(colour))
-    return base + (1 - base) * amount[:, None]

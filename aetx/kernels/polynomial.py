@@ -10,7 +10,6 @@ from scipy.ndimage import correlate1d
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
-U32 = NDArray[np.uint32]
 
 FINE = 3
 """Fine voxels per voxel."""
