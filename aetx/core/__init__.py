@@ -5,13 +5,14 @@ from aetx.core.halo import halo_map, halo_tables
 from aetx.core.params import Angle, Dose, Frequency, Length, Params
 from aetx.core.reader import Reader, reader
 from aetx.core.registry import Registry
-from aetx.core.stage import Forecast, Stage, Take, many, optional, stage
+from aetx.core.stage import Forecast, InputSizes, Stage, Take, many, optional, stage
 
 __all__ = [
     "Angle",
     "Dose",
     "Forecast",
     "Frequency",
+    "InputSizes",
     "Length",
     "Params",
     "Reader",

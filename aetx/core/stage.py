@@ -13,6 +13,9 @@ from aetx.core.params import NoParams, Params
 from aetx.model import Kind
 
 Sizes = Mapping[str, int]
+"""Length of each dimension."""
+InputSizes = Mapping[str, tuple[Sizes, ...]]
+"""Sizes of the datasets of each input of a stage; none where an optional one is left out."""
 Flow = Literal["chunkwise", "halo", "whole"]
 Form = Literal["one", "optional", "many"]
 
@@ -60,7 +63,7 @@ class Stage:
     version: int
     flow: Flow
     chunks: Sizes
-    forecast: Callable[[Mapping[str, tuple[Sizes, ...]], Any], Forecast]
+    forecast: Callable[[InputSizes, Any], Forecast]
     resources: frozenset[str] = field(default_factory=frozenset)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
@@ -139,7 +142,7 @@ def stage(
     version: int = 1,
     flow: Flow = "whole",
     chunks: Sizes | None = None,
-    forecast: Callable[[Mapping[str, tuple[Sizes, ...]], Any], Forecast] | None = None,
+    forecast: Callable[[InputSizes, Any], Forecast] | None = None,
 ) -> Callable[[Callable[..., xr.Dataset]], Stage]:
     """Make a stage of a function ``(datasets..., params)``.
 
@@ -185,7 +188,7 @@ def stage(
     return make
 
 
-def _streaming(inputs: Mapping[str, tuple[Sizes, ...]], params: Params) -> Forecast:  # noqa: ARG001
+def _streaming(inputs: InputSizes, _: Params) -> Forecast:
     sizes = next((group[0] for group in inputs.values() if group), {})
     voxels = 1
     for name, size in sizes.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from aetx.core.params import Length, Params
-from aetx.core.stage import Forecast, Sizes
+from aetx.core.stage import Forecast, InputSizes
 from aetx.errors import AetxWarning, EnvironmentFault, InputError, Problem
 from aetx.kernels.projection import F64, Grid, Projector, rotation
 from aetx.kernels.reconstruction import POWERS, Reconstruction, film_grid
@@ -167,7 +166,7 @@ def reconstructed(series: xr.Dataset, task: Task, found: Reconstruction) -> xr.D
     )
 
 
-def reconstruction_forecast(inputs: Mapping[str, tuple[Sizes, ...]], params: IterativeParams) -> Forecast:
+def reconstruction_forecast(inputs: InputSizes, params: IterativeParams) -> Forecast:
     """Return the forecast of a reconstruction whose poses and pixel size are not known yet."""
     series = inputs["series"][0]
     tilts, y, x = (series.get(name, 1) for name in ("tilt", "y", "x"))

@@ -40,6 +40,12 @@ _POWER_OF_POWER = re.compile(r"\*\*\s*\(?\s*[+-]?[\d.]+\s*\)?\s*\*\*")
 _NUMBER = re.compile(r"(?<![\w.])(?!1(?![\w.]))[\d.]+|\*\*")
 
 
+ASCII = str.maketrans(
+    {"\u212b": "angstrom", "\u00c5": "angstrom", "\u00b5": "u", "\u03bc": "u"}  # two code points each
+)
+"""Letters that have an ASCII spelling."""
+
+
 class UnitError(ValueError):
     """A unit string that cannot be read, or that means something else here."""
 
@@ -89,8 +95,7 @@ def canonical(text: str) -> str:
     unit = parse(text)
     if unit == registry().dimensionless:
         return "1"
-    short = f"{unit:~C}"
-    return short.replace("\u212b", "angstrom").replace("\u00c5", "angstrom").replace("µ", "u").replace("deg", "degree")
+    return f"{unit:~C}".translate(ASCII).replace("deg", "degree")
 
 
 def factor(source: str, target: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -10,7 +9,7 @@ import xarray as xr
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
-from aetx.core import Forecast, Length, Params, halo_map, stage
+from aetx.core import Forecast, InputSizes, Length, Params, halo_map, stage
 from aetx.core.halo import block_shape
 from aetx.model import VOLUME, spacing
 
@@ -26,7 +25,7 @@ class GaussianParams(Params):
     width: Length = Field(0.3, gt=0, le=20, description="standard deviation of the kernel")
 
 
-def _forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], _: GaussianParams) -> Forecast:
+def _forecast(inputs: InputSizes, _: GaussianParams) -> Forecast:
     sizes = {axis: inputs["volume"][0][axis] for axis in ("z", "y", "x")}
     voxels = sizes["z"] * sizes["y"] * sizes["x"]
     return Forecast(sizes, memory=2 * COPIES * 4 * min(voxels, 280**3), seconds=voxels * 1e-7)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from aetx.core import Forecast, Params, stage
+from aetx.core import Forecast, InputSizes, Params, stage
 from aetx.core.element import Element, atomic_number
 from aetx.model import ATOMS
 
@@ -21,7 +19,7 @@ class ElementParams(Params):
     )
 
 
-def _forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], _: ElementParams) -> Forecast:
+def _forecast(inputs: InputSizes, _: ElementParams) -> Forecast:
     sizes = inputs["atoms"][0]
     atoms = sizes.get("atom", 1)
     return Forecast({"atom": atoms, "axis": 3}, memory=200 * atoms + 1, seconds=1e-3 + 1e-8 * atoms)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import xarray as xr
 from ase.data import atomic_masses, chemical_symbols
 
-from aetx.core import Forecast
+from aetx.core import Forecast, InputSizes
 from aetx.errors import AetxWarning, InputError, Problem
 
 PIECE = 2**26
@@ -71,14 +70,14 @@ def on_grid(volume: xr.Dataset) -> list[str]:
     ]
 
 
-def volume_forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], params: object) -> Forecast:  # noqa: ARG001
+def volume_forecast(inputs: InputSizes, _: object) -> Forecast:
     """Return the forecast of a volume's export: it streams."""
     sizes = inputs["volume"][0]
     size = 4 * sizes["z"] * sizes["y"] * sizes["x"] + 4096
     return Forecast({"byte": size}, memory=4 * min(size, PIECE), seconds=size * 2e-9)
 
 
-def atoms_forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], params: object) -> Forecast:  # noqa: ARG001
+def atoms_forecast(inputs: InputSizes, _: object) -> Forecast:
     """Return the forecast of an atom table's export: about 200 bytes of text an atom."""
     size = 200 * inputs["atoms"][0].get("atom", 0) + 4096
     return Forecast({"byte": size}, memory=8 * size, seconds=size * 2e-8)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from aetx.core import Forecast, Length, Params, stage
+from aetx.core import Forecast, InputSizes, Length, Params, stage
 from aetx.kernels import matching
 from aetx.model import ATOMS, SCORE
 
@@ -23,7 +22,7 @@ class CompareParams(Params):
     )
 
 
-def _forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], _: CompareParams) -> Forecast:
+def _forecast(inputs: InputSizes, _: CompareParams) -> Forecast:
     atoms = sum(group[0].get("atom", 1) for group in inputs.values())
     return Forecast({"axis": 3}, memory=atoms * 1000 + 1, seconds=1e-3 + atoms * 1e-5)
 

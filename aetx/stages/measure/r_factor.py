@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from aetx.core import Forecast, Params, stage
-from aetx.core.stage import Sizes
+from aetx.core import Forecast, InputSizes, Params, stage
 from aetx.core.tomography import forecast_bytes, grid, origin, pixel_size, rotations
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels.projection import F64, Grid, Projector
@@ -27,7 +25,7 @@ class RFactorParams(Params):
     scaled: bool = Field(False, description="scale each projection to its image by least squares first")
 
 
-def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], _: RFactorParams) -> Forecast:
+def _forecast(inputs: InputSizes, _: RFactorParams) -> Forecast:
     series, volume = inputs["series"][0], inputs["volume"][0]
     box = tuple(volume.get(axis, 1) for axis in "zyx")
     image = (series.get("y", 1), series.get("x", 1))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from aetx.core import Forecast, Length, Params, stage
+from aetx.core import Forecast, InputSizes, Length, Params, stage
 from aetx.errors import AetxWarning
 from aetx.kernels import intensity
 from aetx.model import TILT_SERIES, spacing
@@ -33,7 +32,7 @@ class BackgroundParams(Params):
     clipped: bool = Field(False, description="set what falls below zero to zero, which biases faint regions upwards")
 
 
-def _forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], params: BackgroundParams) -> Forecast:
+def _forecast(inputs: InputSizes, params: BackgroundParams) -> Forecast:
     sizes = inputs["series"][0]
     area = sizes.get("y", 1) * sizes.get("x", 1)
     harmonic = params.method == "harmonic"

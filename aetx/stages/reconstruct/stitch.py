@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from aetx.core import Forecast, Length, Params, many, stage
-from aetx.core.stage import Sizes
+from aetx.core import Forecast, InputSizes, Length, Params, many, stage
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels.projection import F64
 from aetx.model import VOLUME, spacing
@@ -27,7 +25,7 @@ class StitchParams(Params):
     )
 
 
-def _forecast(inputs: Mapping[str, tuple[Sizes, ...]], _: StitchParams) -> Forecast:
+def _forecast(inputs: InputSizes, _: StitchParams) -> Forecast:
     tiles = inputs["tiles"]
     z = max((tile.get("z", 1) for tile in tiles), default=1)
     y = max((tile.get("y", 1) for tile in tiles), default=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import dask.array as da
@@ -11,7 +10,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from aetx.core import Angle, Dose, Forecast, Length, Params, stage
+from aetx.core import Angle, Dose, Forecast, InputSizes, Length, Params, stage
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import rendering
 from aetx.model import ATOMS, TILT_SERIES
@@ -53,7 +52,7 @@ class ImagesParams(Params):
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the random numbers, one stream for each image")
 
 
-def _forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], params: ImagesParams) -> Forecast:
+def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     atoms = inputs["atoms"][0].get("atom", 1)
     tilts = len(params.angles) or params.tilts
     window = (2 * (rendering.REACH * params.width / params.pixel_size + 2)) ** 2

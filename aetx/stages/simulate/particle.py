@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
-from aetx.core import Forecast, Length, Params, stage
+from aetx.core import Forecast, InputSizes, Length, Params, stage
 from aetx.core.element import Element, atomic_number
 from aetx.errors import InputError, Problem
 from aetx.kernels import particle as kernel
@@ -46,7 +45,7 @@ class ParticleParams(Params):
         return self
 
 
-def _forecast(inputs: Mapping[str, object], params: ParticleParams) -> Forecast:  # noqa: ARG001
+def _forecast(_: InputSizes, params: ParticleParams) -> Forecast:
     atoms = math.ceil(math.pi / 6 * params.largest**3 * 4 / params.lattice_constant**3)
     sites = 8 * (2 * params.largest / params.lattice_constant) ** 3 * 4
     return Forecast({"atom": atoms, "axis": 3}, memory=int(sites * 72) + 40_000_000, seconds=0.1 + 2e-6 * sites)

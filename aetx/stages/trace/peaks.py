@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
 
-from aetx.core import Forecast, Length, Params, stage
+from aetx.core import Forecast, InputSizes, Length, Params, stage
 from aetx.core.halo import Box
 from aetx.core.peaks import Blocks, atoms_at, inner, separated_maxima, typical_maximum
 from aetx.errors import AetxWarning
@@ -59,7 +58,7 @@ class PeaksParams(Params):
     own_width: bool = Field(False, description="whether each atom has a width of its own, or all share one")
 
 
-def _forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], _: PeaksParams) -> Forecast:
+def _forecast(inputs: InputSizes, _: PeaksParams) -> Forecast:
     sizes = inputs["volume"][0]
     voxels = sizes["z"] * sizes["y"] * sizes["x"]
     atoms = max(1, voxels // 800)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
 
-from aetx.core import Forecast, Length, Params, stage
+from aetx.core import Forecast, InputSizes, Length, Params, stage
 from aetx.core.halo import Box
 from aetx.core.peaks import Blocks, atoms_at, checked
 from aetx.errors import AetxWarning
@@ -41,7 +40,7 @@ class PolynomialParams(Params):
     rejected: bool = Field(False, description="whether maxima that are not accepted are kept, with their flags")
 
 
-def _forecast(inputs: Mapping[str, tuple[Mapping[str, int], ...]], _: PolynomialParams) -> Forecast:
+def _forecast(inputs: InputSizes, _: PolynomialParams) -> Forecast:
     sizes = inputs["volume"][0]
     voxels = sizes["z"] * sizes["y"] * sizes["x"]
     atoms = max(1, voxels // 800)
