@@ -32,18 +32,14 @@ ALIASES = {
 """Spellings that microscopes and people write, and what they mean."""
 
 
+ASCII = str.maketrans({"\u212b": "angstrom", "\u00c5": "angstrom", "\u00b5": "u", "\u03bc": "u"})
+"""ASCII for the angstrom and the micro sign, of which there are two code points each."""
 LONGEST = 80
 """Characters that a unit may have."""
 
 _POWER = re.compile(r"\*\*\s*\(?\s*[+-]?\d{1,2}(\.\d+)?\s*\)?")
 _POWER_OF_POWER = re.compile(r"\*\*\s*\(?\s*[+-]?[\d.]+\s*\)?\s*\*\*")
 _NUMBER = re.compile(r"(?<![\w.])(?!1(?![\w.]))[\d.]+|\*\*")
-
-
-ASCII = str.maketrans(
-    {"\u212b": "angstrom", "\u00c5": "angstrom", "\u00b5": "u", "\u03bc": "u"}  # two code points each
-)
-"""Letters that have an ASCII spelling."""
 
 
 class UnitError(ValueError):
@@ -77,8 +73,8 @@ def parse(text: str) -> pint.Unit:
     plain = ALIASES.get(plain, plain)
     if plain == "A":
         raise UnitError("'A' means ampere; write 'angstrom'")
-    plain = plain.replace("\u212b", "angstrom").replace("\u00c5", "angstrom").replace("A\u030a", "angstrom")
-    plain = plain.replace("\u00b5", "u").replace("\u03bc", "u").replace("e-/", "e/").replace("electron/", "e/")
+    plain = plain.replace("A\u030a", "angstrom").translate(ASCII)
+    plain = plain.replace("e-/", "e/").replace("electron/", "e/")
     plain = re.sub(r"/\s*A(?=\b|\^|\*)", "/angstrom", plain).replace("^", "**")
     plain = re.sub(r"([A-Za-z]+)(-?\d+)\b(?!\.)", r"\1**\2", plain)  # the CF style `nm-1`
     plain = re.sub(r"(?<=[A-Za-z0-9)])\s+(?=[A-Za-z(])", "*", plain)
