@@ -12,9 +12,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
 
-from aetx.core import Forecast, InputSizes, Length, Params, stage
+from aetx.core import Forecast, InputSizes, stage
 from aetx.core.halo import Box
-from aetx.core.peaks import Blocks, atoms_at, inner, separated_maxima, typical_maximum
+from aetx.core.peaks import (
+    Blocks,
+    TracingParams,
+    atoms_at,
+    inner,
+    separated_maxima,
+    tracing_forecast,
+    typical_maximum,
+)
 from aetx.errors import AetxWarning
 from aetx.kernels import gaussian
 from aetx.kernels.peaks import crowding, least_height, local_maxima, middle_height, separated
@@ -44,10 +52,9 @@ UNSETTLED, HELD, CUT = 1, 2, 4
 """Flags: still moving when the fit ended; held at the farthest allowed place; window cut by a face of the volume."""
 
 
-class PeaksParams(Params):
+class PeaksParams(TracingParams):
     """Parameters of `peaks`."""
 
-    separation: Length = Field(2.0, gt=0, le=20, description="least distance between two atoms")
     threshold: float | None = Field(
         None,
         gt=0,
@@ -55,14 +62,11 @@ class PeaksParams(Params):
         description="least fitted height over that of a typical atom; without one, the first valley in the histogram "
         "of heights, or five standard errors where it has none",
     )
-    own_width: bool = Field(False, description="whether each atom has a width of its own, or all share one")
+    own_width: bool = Field(False, description="fit a width to each atom, instead of one that all share")
 
 
 def _forecast(inputs: InputSizes, _: PeaksParams) -> Forecast:
-    sizes = inputs["volume"][0]
-    voxels = sizes["z"] * sizes["y"] * sizes["x"]
-    atoms = max(1, voxels // 800)
-    return Forecast({"atom": atoms, "axis": 3}, memory=min(voxels, 280**3) * 16 + atoms * 400, seconds=voxels * 6e-8)
+    return tracing_forecast(inputs, edge=280, voxel=16, seconds=6e-8)
 
 
 @stage(

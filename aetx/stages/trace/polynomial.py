@@ -11,9 +11,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
 
-from aetx.core import Forecast, InputSizes, Length, Params, stage
+from aetx.core import Forecast, InputSizes, stage
 from aetx.core.halo import Box
-from aetx.core.peaks import Blocks, atoms_at, checked
+from aetx.core.peaks import Blocks, TracingParams, atoms_at, checked, tracing_forecast
 from aetx.errors import AetxWarning
 from aetx.kernels import polynomial as kernel
 from aetx.kernels.peaks import separated
@@ -29,22 +29,18 @@ COPIES = 9
 DEPTH = kernel.SUPPORT + 4
 
 
-class PolynomialParams(Params):
+class PolynomialParams(TracingParams):
     """Parameters of `polynomial`."""
 
-    separation: Length = Field(2.0, gt=0, le=20, description="least distance between two atoms")
     threshold: float = Field(
         0.03, ge=0, lt=1, description="least value of a maximum over the 99.9th percentile of the volume"
     )
     most: int = Field(100_000, ge=1, description="how many of the highest maxima are looked at")
-    rejected: bool = Field(False, description="whether maxima that are not accepted are kept, with their flags")
+    rejected: bool = Field(False, description="keep maxima that are not accepted, with their flags")
 
 
 def _forecast(inputs: InputSizes, _: PolynomialParams) -> Forecast:
-    sizes = inputs["volume"][0]
-    voxels = sizes["z"] * sizes["y"] * sizes["x"]
-    atoms = max(1, voxels // 800)
-    return Forecast({"atom": atoms, "axis": 3}, memory=min(voxels, 170**3) * 72 + atoms * 400, seconds=voxels * 1e-6)
+    return tracing_forecast(inputs, edge=170, voxel=72, seconds=1e-6)
 
 
 @stage(
