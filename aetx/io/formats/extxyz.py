@@ -13,7 +13,7 @@ from aetx.model import ATOMS
 
 
 @reader("extxyz", patterns=("*.extxyz",), gives=(ATOMS,))
-def extxyz(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
+def extxyz(path: Path, _: NoParams) -> xr.Dataset:
     """Read the atoms of an extended XYZ file, in angstrom, with all numeric columns that ``Properties=`` names.
 
     Units of columns that aetx knows are those of its atoms; others are taken as pure numbers.

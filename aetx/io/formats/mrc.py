@@ -41,7 +41,7 @@ LOOKS = {
     patterns=("*.mrc", "*.mrcs", "*.st", "*.ali", "*.preali", "*.rec", "*.map"),
     gives=(TILT_SERIES, VOLUME, FRAMES),
 )
-def mrc(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
+def mrc(path: Path, _: NoParams) -> xr.Dataset:
     """Open an MRC stack or volume: axes ``dim_0`` (sections), ``y``, ``x``; the pixel size of its header if it has one.
 
     Modes 0, 1, 2, 6 and 12, both byte orders, IMOD's signed bytes, any order of axes, extended headers. The header

@@ -27,7 +27,7 @@ PAGES = 100_000
 
 
 @reader("tiff", patterns=("*.tif", "*.tiff"), gives=(TILT_SERIES, VOLUME, FRAMES))
-def tiff(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
+def tiff(path: Path, _: NoParams) -> xr.Dataset:
     """Open the pages of a TIFF file as one stack: ``dim_0`` (pages), ``y``, ``x``.
 
     The pixel size is taken from OME-XML or ImageJ's description, where they give one with its unit. Resolution

@@ -37,7 +37,7 @@ PLUGINS = {
     patterns=("*.dm3", "*.dm4", "*.ser", "*.emi", "*.mib", "*.blo", "*.tvips"),
     gives=(TILT_SERIES, SCAN_SERIES, FOCAL_SERIES, FRAMES, VOLUME),
 )
-def vendor(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
+def vendor(path: Path, _: NoParams) -> xr.Dataset:
     """Open a Digital Micrograph, TIA, Velox, Quantum Detectors or other maker's file through RosettaSciIO.
 
     Only its pixels and the steps of its image axes are taken. Its tilts are not: that package replaces uneven tilts

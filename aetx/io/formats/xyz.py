@@ -13,7 +13,7 @@ from aetx.model import ATOMS
 
 
 @reader("xyz", patterns=("*.xyz",), gives=(ATOMS,))
-def xyz(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
+def xyz(path: Path, _: NoParams) -> xr.Dataset:
     """Read the atoms of an XYZ file: a count, a comment, then ``El x y z`` in angstrom; further columns are left.
 
     The element may be a symbol or an atomic number. If the comment holds ``Properties=``, the file is extended XYZ and

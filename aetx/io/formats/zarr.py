@@ -35,7 +35,7 @@ FIX = "the store is damaged; copy it again, or run again what wrote it"
 
 
 @reader("zarr", patterns=("*.zarr",), gives=tuple(KINDS.values()))
-def zarr(path: Path, params: NoParams) -> xr.Dataset:  # noqa: ARG001
+def zarr(path: Path, _: NoParams) -> xr.Dataset:
     """Open a Zarr version 3 store lazily.
 
     A store of aetx must be finished: its manifest lists every file and its size. In a store of another program every

@@ -25,7 +25,7 @@ LETTERS = {"f": "R", "i": "I", "u": "I", "b": "L", "U": "S", "T": "S", "O": "S"}
 
 
 @stage("export.extxyz", takes={"atoms": ATOMS}, gives=FILE, forecast=atoms_forecast)
-def extxyz(atoms: xr.Dataset, params: NoParams) -> xr.Dataset:  # noqa: ARG001
+def extxyz(atoms: xr.Dataset, _: NoParams) -> xr.Dataset:
     """Write atoms with every per-atom column, vectors and tensors too, as extended XYZ.
 
     Read by ASE, OVITO and most programs of the field. Numbers are written so that they read back exactly. The

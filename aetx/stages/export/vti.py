@@ -15,7 +15,7 @@ from aetx.stages.export._file import as_file, join, on_grid, quoted, safe_name, 
 
 
 @stage("export.vti", takes={"volume": VOLUME}, gives=FILE, forecast=volume_forecast)
-def vti(volume: xr.Dataset, params: NoParams, *, memory: int | None = None) -> xr.Dataset:  # noqa: ARG001
+def vti(volume: xr.Dataset, _: NoParams, *, memory: int | None = None) -> xr.Dataset:
     """Write the density, and all else on its grid, as VTK image data with appended raw bytes, streamed.
 
     Read by ParaView, tomviz and VTK; lengths are angstrom from the rotation centre. Numbers become float32, flags
