@@ -7,20 +7,20 @@ import json
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetx.errors import AetxError, AetxWarning, EnvironmentFault, InputError, Problem, RecipeError
+from aetx.errors import AetxError, AetxWarning, EnvironmentFault, InputError, Problem, RecipeError, caught
 
 if TYPE_CHECKING:
     from aetx.core.describe import Description
+    from aetx.core.registry import Registry
     from aetx.recipe import Plan
 
-BUG = 70
+BUG = AetxError.code
 INTERRUPTED = 130
 _MACHINE = (
     errno.ENOSPC,
@@ -106,8 +106,9 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check a recipe without opening data: names, kinds, parameters, units, files."""
-    with _warnings_kept() as heard:
+    with caught() as told:
         plan = _load(recipe, sets, plugins, output, memory, scheduler, device)
+    heard = [str(one.message) for one in told]
     if not as_json:
         for text in heard:
             _warn(text)
@@ -141,10 +142,9 @@ def stages(
 ) -> None:
     """List the stages, or describe one: its parameters, what it takes and gives, its reference."""
     from aetx.core.describe import describe
-    from aetx.core.registry import Registry, stage_summary
+    from aetx.core.registry import stage_summary
 
     registry = _registry(plugins)
-    assert isinstance(registry, Registry)
     if name is not None:
         one = describe(registry.stage(name))
         _show(as_json, lambda: {"stage": one}, lambda: _stage_lines(one))
@@ -260,7 +260,7 @@ def _load(
     )
 
 
-def _registry(plugins: Sequence[str] | None) -> Any:
+def _registry(plugins: Sequence[str] | None) -> Registry:
     from aetx.core.registry import Registry
 
     registry = Registry(frozenset(plugins or ()))
@@ -342,18 +342,6 @@ def _print(text: str) -> None:
 
 def _warn(text: str) -> None:
     sys.stderr.write(f"warning: {text}\n")
-
-
-@contextmanager
-def _warnings_kept() -> Iterator[list[str]]:
-    heard: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", AetxWarning)
-        yield heard
-    heard += [str(one.message) for one in caught if issubclass(one.category, AetxWarning)]
-    for one in caught:
-        if not issubclass(one.category, AetxWarning):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _show_warning(

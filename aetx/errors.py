@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 
@@ -76,6 +78,21 @@ class BusyError(AetxError):
 
 class AetxWarning(UserWarning):
     """Something that the user should know and that the report shows; the result stands."""
+
+
+@contextmanager
+def caught() -> Iterator[list[warnings.WarningMessage]]:
+    """Catch every `AetxWarning` of the block, also where it fails; all other warnings go on their way after it."""
+    mine: list[warnings.WarningMessage] = []
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", AetxWarning)
+        try:
+            yield mine
+        finally:
+            mine += [one for one in heard if issubclass(one.category, AetxWarning)]
+    for one in heard:
+        if one not in mine:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

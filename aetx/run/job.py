@@ -18,7 +18,7 @@ from aetx.core.params import Params
 from aetx.core.record import RunRecord, StepRecord
 from aetx.core.registry import Registry
 from aetx.core.stage import Flow
-from aetx.errors import AetxError, AetxWarning, EnvironmentFault
+from aetx.errors import AetxError, EnvironmentFault, caught
 from aetx.model import VOLUME, kind_of
 from aetx.recipe.plan import Job, Plan
 from aetx.run.decide import RECORD, TABLES, Decision, decide, earlier
@@ -315,16 +315,12 @@ def told(error: BaseException) -> str:
 @contextlib.contextmanager
 def _warned(step: StepRecord) -> Iterator[None]:
     """Keep what a step warns its user of; every other warning goes on its way."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", AetxWarning)
-        try:
+    heard: list[warnings.WarningMessage] = []
+    try:
+        with caught() as heard:
             yield
-        finally:
-            texts = [str(one.message) for one in caught if issubclass(one.category, AetxWarning)]
-            step.warnings = list(dict.fromkeys(texts))
-    for one in caught:
-        if not issubclass(one.category, AetxWarning):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    finally:
+        step.warnings = list(dict.fromkeys(str(one.message) for one in heard))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from aetx.core.record import RunRecord, StepRecord
 from aetx.core.registry import Registry
-from aetx.errors import AetxError, AetxWarning, EnvironmentFault, Problem
+from aetx.errors import AetxError, EnvironmentFault, Problem, caught
 from aetx.recipe.plan import Job, Plan
 from aetx.run.inputs import Opener, check_declared, open_declared
 from aetx.run.job import JobRun, Reporter, told
@@ -185,7 +185,7 @@ def _failed(errors: Mapping[str, Exception], records: Records) -> JobsError:
             problems.append(
                 Problem(name, "run", repr(error), "no error", f"the traceback is in its record: {record.name}")
             )
-    code = max(error.code if isinstance(error, AetxError) else 70 for error in errors.values())
+    code = max(error.code if isinstance(error, AetxError) else AetxError.code for error in errors.values())
     names = ", ".join(repr(name) for name in errors)
     return JobsError(problems, f"{len(errors)} of {len(records)} runs failed: {names}; the others stand", records, code)
 
@@ -218,11 +218,10 @@ def _open(
 @contextlib.contextmanager
 def _heard(notes: list[str]) -> Iterator[None]:
     """Note what an input warns of, and pass it on."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", AetxWarning)
+    with caught() as heard:
         yield
-    notes += [str(one.message) for one in caught if issubclass(one.category, AetxWarning)]
-    for one in caught:
+    notes += [str(one.message) for one in heard]
+    for one in heard:
         warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
