@@ -75,8 +75,8 @@ def subtract(volume: F32, corner: I64, state: F64, width: F64) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _solve(matrix: F64, right: F64, size: int) -> bool:
-    """Solve a positive definite system in place by Cholesky; `right` holds one right side per row."""
+def _factor(matrix: F64, size: int) -> bool:
+    """Turn the lower triangle of a matrix into its Cholesky factor; False where it is not positive definite."""
     for i in range(size):
         for j in range(i + 1):
             total = matrix[i, j]
@@ -88,34 +88,44 @@ def _solve(matrix: F64, right: F64, size: int) -> bool:
                 matrix[i, i] = np.sqrt(total)
             else:
                 matrix[i, j] = total / matrix[j, j]
-    for row in range(len(right)):
-        for i in range(size):
-            total = right[row, i]
-            for k in range(i):
-                total -= matrix[i, k] * right[row, k]
-            right[row, i] = total / matrix[i, i]
-        for m in range(size):
-            i = size - 1 - m
-            total = right[row, i]
-            for k in range(i + 1, size):
-                total -= matrix[k, i] * right[row, k]
-            right[row, i] = total / matrix[i, i]
     return True
 
 
 @njit(nogil=True, cache=True)
+def _solve(factor: F64, right: F64, size: int) -> None:
+    """Solve in place the systems whose matrix `_factor` has turned into `factor`, one right side per row."""
+    for row in range(len(right)):
+        for i in range(size):
+            total = right[row, i]
+            for k in range(i):
+                total -= factor[i, k] * right[row, k]
+            right[row, i] = total / factor[i, i]
+        for m in range(size):
+            i = size - 1 - m
+            total = right[row, i]
+            for k in range(i + 1, size):
+                total -= factor[k, i] * right[row, k]
+            right[row, i] = total / factor[i, i]
+
+
+@njit(nogil=True, cache=True)
+def _window(position: float, sigma: float, size: int) -> tuple[int, int]:
+    """Return where the window of an atom begins and ends along an axis of `size` voxels."""
+    half = max(int(WINDOW * sigma + 0.5), 1)
+    centre = int(np.rint(position))
+    return max(centre - half, 0), min(centre + half + 1, size)
+
+
+@njit(nogil=True, cache=True)
 def _axis_sums(
-    position: float, sigma: float, low: int, high: int, table: F64, sums: F64, powers: F64, squares: F64
+    position: float, sigma: float, size: int, table: F64, sums: F64, powers: F64, squares: F64
 ) -> tuple[int, int]:
     """Fill one axis of a window: weighted profiles for the right side, moments for the matrices.
 
     `table` rows: weight, weight*g, weight*g*u, weight*g*u**2 with u in widths. `sums[p]` is the sum of w g**2 u**p,
     `powers[p]` of w g u**p, `squares` the same three families with the weight squared (last row: w**2 alone).
     """
-    half = max(int(WINDOW * sigma + 0.5), 1)
-    centre = int(np.rint(position))
-    first = max(centre - half, low)
-    last = min(centre + half + 1, high)
+    first, last = _window(position, sigma, size)
     sums[:] = 0.0
     powers[:] = 0.0
     squares[:] = 0.0
@@ -247,7 +257,7 @@ def fit(residual: F32, corner: I64, shape: I64, state: F64, width: F64, own: boo
         height = state[n, 3]
         for k in range(3):
             sigma[k] = width[k] * np.exp(state[n, 4])
-            first[k], last[k] = _axis_sums(state[n, k], sigma[k], 0, shape[k], table[k], gg[k], g[k], squares[k])
+            first[k], last[k] = _axis_sums(state[n, k], sigma[k], shape[k], table[k], gg[k], g[k], squares[k])
         _moments(residual, corner, first, last, table, moments)
         _matrix(full, gg, g, g[0, 3] * g[1, 3] * g[2, 3])
         _reduce(full, matrix)
@@ -256,9 +266,10 @@ def fit(residual: F32, corner: I64, shape: I64, state: F64, width: F64, own: boo
         right[0, 4] = moments[0]
         right[0, 5] = moments[5] + moments[6] + moments[7]
         gradient = right[0].copy()
-        if not _solve(matrix, right, size):
+        if not _factor(matrix, size):
             result[n, 7:] = np.nan
             continue
+        _solve(matrix, right, size)
         for k in range(3):
             result[n, k] = right[0, k] * sigma[k] / height
         result[n, 3] = right[0, 3]
@@ -296,18 +307,7 @@ def _errors(factor: F64, spread: F64, size: int, weight: float, left: float, row
     inverse = np.zeros((size, size))
     for i in range(size):
         inverse[i, i] = 1.0
-    for column in range(size):
-        for i in range(size):
-            total = inverse[column, i]
-            for k in range(i):
-                total -= factor[i, k] * inverse[column, k]
-            inverse[column, i] = total / factor[i, i]
-        for m in range(size):
-            i = size - 1 - m
-            total = inverse[column, i]
-            for k in range(i + 1, size):
-                total -= factor[k, i] * inverse[column, k]
-            inverse[column, i] = total / factor[i, i]
+    _solve(factor, inverse, size)
     freedom = weight
     for i in range(size):
         for j in range(size):
@@ -325,6 +325,8 @@ def _errors(factor: F64, spread: F64, size: int, weight: float, left: float, row
 @njit(nogil=True, cache=True)
 def widths(residual: F32, corner: I64, shape: I64, state: F64, width: F64) -> F64:
     """Give what each atom says of the shared widths, its own position, height and background eliminated.
+
+    The arguments are those of `fit`; the scales in `state` are not used.
 
     Returns
     -------
@@ -348,7 +350,7 @@ def widths(residual: F32, corner: I64, shape: I64, state: F64, width: F64) -> F6
     for n in range(len(state)):
         height = state[n, 3]
         for k in range(3):
-            first[k], last[k] = _axis_sums(state[n, k], width[k], 0, shape[k], table[k], gg[k], g[k], squares[k])
+            first[k], last[k] = _axis_sums(state[n, k], width[k], shape[k], table[k], gg[k], g[k], squares[k])
         _moments(residual, corner, first, last, table, moments)
         _matrix(full, gg, g, g[0, 3] * g[1, 3] * g[2, 3])
         matrix[:] = full[:5, :5]
@@ -356,8 +358,9 @@ def widths(residual: F32, corner: I64, shape: I64, state: F64, width: F64) -> F6
         right[0, 3] = moments[1]
         right[0, 4] = moments[0]
         right[1:] = full[5:, :5]
-        if not _solve(matrix, right, 5):
+        if not _factor(matrix, 5):
             continue
+        _solve(matrix, right, 5)
         for a in range(3):
             for b in range(3):
                 total = full[5 + a, 5 + b]
@@ -375,6 +378,8 @@ def widths(residual: F32, corner: I64, shape: I64, state: F64, width: F64) -> F6
 def correlation(residual: F32, corner: I64, shape: I64, state: F64, width: F64, background: F64, lags: int) -> F64:
     """Sum products of what is left over in each atom's window with itself, shifted along z, y, x.
 
+    The arguments are those of `fit`; `background` is what it found for each atom, and is taken off first.
+
     Returns
     -------
     Shape (atoms, 3, lags, 2): sums of products, and how many they are, for shifts of 0 to lags - 1 voxels.
@@ -384,10 +389,7 @@ def correlation(residual: F32, corner: I64, shape: I64, state: F64, width: F64, 
     last = np.empty(3, np.int64)
     for n in range(len(state)):
         for k in range(3):
-            half = max(int(WINDOW * width[k] + 0.5), 1)
-            centre = int(np.rint(state[n, k]))
-            first[k] = max(centre - half, 0)
-            last[k] = min(centre + half + 1, shape[k])
+            first[k], last[k] = _window(state[n, k], width[k], shape[k])
         window = residual[
             first[0] - corner[0] : last[0] - corner[0],
             first[1] - corner[1] : last[1] - corner[1],
