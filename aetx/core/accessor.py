@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aetx.errors import InputError, Problem
-from aetx.model import Kind, kind_of, units
+from aetx.model import Kind, kind_of, positions, units
 
 if TYPE_CHECKING:
     import ase
@@ -32,7 +32,7 @@ class Accessor:
         return self._dataset
 
     def quantify(self) -> xr.Dataset:
-        """Return a copy whose data variables are pint quantities, for interactive use."""
+        """Return a copy whose data variables are pint quantities; what is not in memory, nor of dask, is read whole."""
         made = units.registry()
         return self._dataset.assign(
             {
@@ -55,9 +55,7 @@ class Accessor:
         atoms = self._dataset
         if "position" not in atoms or atoms["position"].dims != ("atom", "axis"):
             raise InputError(Problem("dataset", "position", "none", "atoms", "only atoms become ase.Atoms"))
-        made = ase.Atoms(
-            numbers=atoms["species"].values, positions=atoms["position"].sel(axis=["x", "y", "z"]).values, pbc=False
-        )
+        made = ase.Atoms(numbers=atoms["species"].values, positions=positions(atoms), pbc=False)
         made.set_array("id", atoms["atom"].values.astype(np.int64))
         for name, variable in atoms.data_vars.items():
             if name in ("position", "species") or variable.dims[:1] != ("atom",):

@@ -12,9 +12,8 @@ from scipy.spatial import cKDTree
 
 from aetx.draw import style
 from aetx.draw.picture import Picture
+from aetx.model import positions
 
-VIEWS = (("x", "y", "z"), ("x", "z", "y"), ("z", "y", "x"))
-"""Axis across, axis up, axis along which is looked."""
 DRAWN = 25_000
 SAMPLE = 4_000
 FAR = 12.0
@@ -22,7 +21,7 @@ FAR = 12.0
 
 def atoms(dataset: xr.Dataset) -> list[Picture]:
     """Return the pictures of a table of atoms."""
-    place = dataset["position"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values.astype(float)
+    place = positions(dataset)
     good = np.isfinite(place).all(axis=1)
     kept = dataset.isel(atom=good)
     place = place[good]
@@ -39,17 +38,17 @@ def _projections(dataset: xr.Dataset, place: np.ndarray) -> Picture:
     low, high = place.min(axis=0) - size, place.max(axis=0) + size
     span = dict(zip("xyz", np.maximum(high - low, 1.0), strict=True))
     colour, scale = _colours(dataset, species)
-    widths = [span[across] for across, _, _ in VIEWS]
+    widths = [span[across] for across, _, _ in style.VIEWS]
     across_all = style.WIDTH - (1.2 if scale else 0.5)
     foot = 0.45 * sum(widths) / across_all  # room below the atoms for the scale bar, in angstrom
-    height = max(span[up] for _, up, _ in VIEWS) + foot
+    height = max(span[up] for _, up, _ in style.VIEWS) + foot
     made = style.figure(min(8.0, across_all * height / sum(widths) + (0.35 if scale else 0.6)))
     grid = made.subplots(1, 3, width_ratios=widths)
     shown = np.arange(len(place))
     if shown.size > DRAWN:
         shown = np.sort(np.random.default_rng(0).choice(shown, DRAWN, replace=False))
     index = {"x": 0, "y": 1, "z": 2}
-    for axes, (across, up, along) in zip(grid, VIEWS, strict=True):
+    for axes, (across, up, along) in zip(grid, style.VIEWS, strict=True):
         style.bare(axes)
         # Seen from +z and from -y and -x: right, up and towards the reader are right-handed in each panel.
         depth = place[shown, index[along]] * (-1 if along in "yx" else 1)

@@ -18,6 +18,8 @@ BLUE, ORANGE, GREEN, PINK, SKY, AMBER = "#0072b2", "#d55e00", "#009e73", "#cc79a
 SERIES = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
 """Colours that stay apart for every kind of colour vision (Okabe and Ito)."""
 GREY, DENSITY, POWER, VALUES, SIGNED = "gray", "inferno", "magma", "viridis", "RdBu_r"
+VIEWS = (("x", "y", "z"), ("x", "z", "y"), ("z", "y", "x"))
+"""Axis across, axis up, axis along which is looked, of each of three panels."""
 WIDTH = 9.0
 SIZE = 9.0
 NEUTRAL = "#8a94a0"

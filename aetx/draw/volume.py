@@ -12,8 +12,6 @@ from aetx.draw.picture import Picture
 from aetx.draw.score import per_tilt_and_convergence
 from aetx.draw.tilt_series import beam_directions, extent_of, reduced
 
-PLANES = (("x", "y", "z"), ("x", "z", "y"), ("z", "y", "x"))
-"""Axis across, axis up, axis along which is looked."""
 CUBE = 128
 MOST = 384
 SLAB = 32
@@ -40,14 +38,14 @@ def central(values: xr.DataArray, edge: int) -> xr.DataArray:
 
 def _orthogonal(dataset: xr.Dataset, images: list[np.ndarray], colours: str, titles: list[str], text: str) -> Any:
     """Three views side by side at one scale in angstrom and one colour scale."""
-    extents = [extent_of(dataset, across, up) for across, up, _ in PLANES]
+    extents = [extent_of(dataset, across, up) for across, up, _ in style.VIEWS]
     widths = [e[1] - e[0] for e in extents]
     height = max(e[3] - e[2] for e in extents)
     made = style.figure(min(8.0, (style.WIDTH - 1.0) * height / sum(widths) + 0.35))
     grid = made.subplots(1, 3, width_ratios=widths)
     limits = style.limits(np.concatenate([image.ravel() for image in images]))
     drawn = None
-    for axes, image, extent, heading, (across, up, _) in zip(grid, images, extents, titles, PLANES, strict=True):
+    for axes, image, extent, heading, (across, up, _) in zip(grid, images, extents, titles, style.VIEWS, strict=True):
         drawn = style.image(axes, image, extent, colours, limits)
         style.title(axes, heading)
         style.arrows(axes, across, up)
@@ -58,7 +56,7 @@ def _orthogonal(dataset: xr.Dataset, images: list[np.ndarray], colours: str, tit
 def _slices(dataset: xr.Dataset) -> Picture:
     density = dataset["density"]
     images, titles = [], []
-    for across, up, along in PLANES:
+    for across, up, along in style.VIEWS:
         middle = int(np.argmin(np.abs(dataset[along].values - _centre(dataset, along))))
         images.append(reduced(_plane(density, along, middle, up, across)))
         titles.append(f"{along} = {float(dataset[along].values[middle]):.1f} Å")
@@ -86,7 +84,7 @@ def _centre(dataset: xr.Dataset, axis: str) -> float:
 def _projections(dataset: xr.Dataset) -> Picture:
     part = central(dataset["density"], MOST)
     sizes = part.sizes
-    sums = {along: np.zeros((sizes[up], sizes[across]), np.float64) for across, up, along in PLANES}
+    sums = {along: np.zeros((sizes[up], sizes[across]), np.float64) for across, up, along in style.VIEWS}
     for start in range(0, sizes["z"], SLAB):
         rows = slice(start, start + SLAB)
         slab = np.nan_to_num(np.asarray(part.isel(z=rows).transpose("z", "y", "x").values, np.float32))
@@ -94,10 +92,10 @@ def _projections(dataset: xr.Dataset) -> Picture:
         sums["y"][rows] = slab.sum(axis=1, dtype=np.float64)
         sums["x"][:, rows] = slab.sum(axis=2, dtype=np.float64).T
     steps = {a: (part[a].values[-1] - part[a].values[0]) / max(1, sizes[a] - 1) for a in "xyz"}
-    images = [sums[along] * steps[along] for _, _, along in PLANES]
+    images = [sums[along] * steps[along] for _, _, along in style.VIEWS]
     grid = part.to_dataset(name="density")
     units = _times_length(dataset["density"].attrs["units"])
-    titles = [f"along {along}" for _, _, along in PLANES]
+    titles = [f"along {along}" for _, _, along in style.VIEWS]
     made = _orthogonal(grid, images, style.GREY, titles, style.label("projection", units))
     whole = all(part.sizes[axis] == dataset.sizes[axis] for axis in "xyz")
     caption = "Sum of the density along each axis times its step" + (

@@ -16,6 +16,7 @@ from aetx.model.kinds import (
     Kind,
     Var,
     kind_of,
+    positions,
     same_grid,
     spacing,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Kind",
     "Var",
     "kind_of",
+    "positions",
     "same_grid",
     "spacing",
 ]

@@ -275,6 +275,12 @@ def spacing(dataset: xr.Dataset, axis: str) -> float:
     return float((values[-1] - values[0]) / (values.size - 1))
 
 
+def positions(atoms: xr.Dataset) -> np.ndarray:
+    """Return the positions of atoms, shape (atoms, 3), float64: x, y, z in angstrom from the rotation centre."""
+    ordered = atoms["position"].sel(axis=["x", "y", "z"]).transpose("atom", "axis")
+    return ordered.values.astype(np.float64)
+
+
 def same_grid(first: xr.Dataset, second: xr.Dataset, axes: tuple[str, ...] = ("z", "y", "x")) -> bool:
     """Tell whether two datasets share size, step, position and unit along the given axes."""
     for axis in axes:

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from aetx.draw import Picture, draw, style
 from aetx.draw.score import name_of
-from aetx.model import kind_of
+from aetx.model import kind_of, positions
 from aetx.report.page import link, write
 
 TURNED = 100_000
@@ -104,7 +104,7 @@ def _number(one: xr.DataArray) -> str:
 
 def turning_atoms(atoms: xr.Dataset) -> Turning | None:
     """Return atoms for the browser: positions in steps of 1/32767 of the reach, colours as one byte an atom."""
-    place = atoms["position"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values.astype(float)
+    place = positions(atoms)
     kept = np.flatnonzero(np.isfinite(place).all(axis=1))
     if kept.size == 0:
         return None

@@ -15,6 +15,7 @@ from ase.data import atomic_masses, chemical_symbols
 
 from aetx.core import Forecast, InputSizes
 from aetx.errors import AetxWarning, InputError, Problem
+from aetx.model import positions
 
 PIECE = 2**26
 """Bytes of a volume that are read and written at a time, where no tighter limit is given."""
@@ -100,7 +101,7 @@ def table(atoms: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     InputError
         If a position is not finite, or an atomic number is none.
     """
-    position = atoms["position"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values.astype(np.float64)
+    position = positions(atoms)
     species = atoms["species"].values.astype(np.int64)
     bad = int((~np.isfinite(position).all(axis=1)).sum())
     if bad:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, Params, stage
 from aetx.kernels import matching
-from aetx.model import ATOMS, SCORE
+from aetx.model import ATOMS, SCORE, positions
 
 
 class CompareParams(Params):
@@ -50,8 +50,7 @@ def compare(atoms: xr.Dataset, truth: xr.Dataset, params: CompareParams) -> xr.D
     Y. Yang et al., Nature 592, 60 (2021), doi:10.1038/s41586-021-03354-0, whose pairing allows an atom to be used
     twice; here it is used once.
     """
-    place = [atoms["position"].sel(axis=["x", "y", "z"]).values, truth["position"].sel(axis=["x", "y", "z"]).values]
-    found, true = (positions.astype(float) for positions in place)
+    found, true = positions(atoms), positions(truth)
     one, other, rotation, shift = matching.matched(found, true, params.radius, params.align)
     residual = found[one] @ rotation.T + shift - true[other]
     square = (residual**2).mean(0) if len(one) else np.full(3, np.nan)

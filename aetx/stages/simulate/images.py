@@ -13,7 +13,7 @@ from pydantic import Field
 from aetx.core import Angle, Dose, Forecast, InputSizes, Length, Params, stage
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import rendering
-from aetx.model import ATOMS, TILT_SERIES
+from aetx.model import ATOMS, TILT_SERIES, positions
 
 NARROWEST, WIDEST = 1 / 3, 2.0
 """Limits of an atom's width in units of the mean width, as in the published training data."""
@@ -96,7 +96,7 @@ def images(atoms: xr.Dataset, params: ImagesParams) -> xr.Dataset:
     streams = np.random.SeedSequence(params.seed).spawn(theta.size + 1)
     generator = np.random.default_rng(streams[0])
     true = nominal + generator.uniform(-params.tilt_error, params.tilt_error, nominal.shape)
-    position = atoms["position"].sel(axis=["x", "y", "z"]).values
+    position = positions(atoms)
     width = np.full(len(position), params.width)
     if params.width_spread > 0:
         width = _spread(params.width, params.width_spread, len(position), generator)
