@@ -14,7 +14,7 @@ from aetx.core import Reader, Registry
 from aetx.errors import InputError, Problem, did_you_mean
 from aetx.io import angles
 from aetx.io.dress import MAIN
-from aetx.io.open import _choose, _open_lazily, preferred
+from aetx.io.open import choose, open_lazily, preferred
 from aetx.io.stated import Stated
 from aetx.model import KINDS, TILT_SERIES, VOLUME, Kind
 
@@ -29,7 +29,7 @@ class AetxBackend(BackendEntrypoint):
     url = "https://pypi.org/project/aetx"
     open_dataset_parameters = ("filename_or_obj", "drop_variables", "kind", "reader", *Stated.model_fields)
 
-    def open_dataset(  # type: ignore[override]
+    def open_dataset(  # type: ignore[override]  # what is stated has names, where xarray has **kwargs
         self,
         filename_or_obj: str | os.PathLike[str],
         *,
@@ -56,9 +56,9 @@ class AetxBackend(BackendEntrypoint):
         path = Path(filename_or_obj)
         registry = Registry()
         made = Stated.of(stated, source=str(path))
-        chosen = registry.reader(reader) if reader is not None else _choose(path, registry)
+        chosen = registry.reader(reader) if reader is not None else choose(path, registry)
         wanted = self._kind(path, kind, chosen, made)
-        found = _open_lazily([path], wanted, chosen.name, made, registry, None)
+        found = open_lazily([path], wanted, chosen.name, made, registry, None)
         name = MAIN.get(wanted.name)
         if name is not None and name in found:
             found[name].encoding["preferred_chunks"] = preferred(found, wanted)

@@ -57,7 +57,7 @@ def open_input(
     InputError
         If a file is missing, damaged, of another kind, contradicts the recipe, or says too little.
     """
-    found = _open_lazily(paths, kind, reader, _stated(stated, paths), registry or Registry(), member)
+    found = open_lazily(paths, kind, reader, _stated(stated, paths), registry or Registry(), member)
     return _chunked(found, kind, paths)
 
 
@@ -81,20 +81,21 @@ def _stated(stated: Stated | Mapping[str, object] | None, paths: Sequence[Path])
     return Stated.of(stated or {}, source=str(paths[0]) if paths else "input")
 
 
-def _open_lazily(
+def open_lazily(
     paths: Sequence[Path], kind: Kind, reader: str | None, stated: Stated, registry: Registry, member: str | int | None
 ) -> xr.Dataset:
+    """Return an input as `open_input` does, but without dask: arrays that are read from their files when indexed."""
     if not paths:
         raise InputError(Problem("input", "path", "no file", "at least one", "mend the path"))
     _check_names(paths)
     first = paths[0]
-    chosen = registry.reader(reader) if reader is not None else _choose(first, registry)
+    chosen = registry.reader(reader) if reader is not None else choose(first, registry)
     if kind not in chosen.gives:
         kinds = ", ".join(one.name for one in chosen.gives)
         fix = "state another kind, or another reader"
         raise InputError(Problem(str(first), "kind", kind.name, f"one of {kinds}, which {chosen.name} gives", fix))
-    if not any(True for path in paths if path.exists()) or not all(path.exists() for path in paths):
-        gone = next(path for path in paths if not path.exists())
+    gone = next((path for path in paths if not path.exists()), None)
+    if gone is not None:
         raise InputError(Problem(str(gone), "path", "no such file", "a file", "mend the path"))
     raws = [_read(chosen, path, stated) for path in paths]
     whole = raws[0] if len(raws) == 1 else None
@@ -127,7 +128,8 @@ def _check_names(paths: Sequence[Path]) -> None:
             raise InputError(Problem(text, "path", repr(text), "a file on this machine", fix))
 
 
-def _choose(path: Path, registry: Registry) -> Reader:
+def choose(path: Path, registry: Registry) -> Reader:
+    """Return the one reader that the name of a file calls for, or raise `InputError`."""
     found = registry.readers_for(path)
     if len(found) == 1:
         return found[0]
@@ -141,10 +143,9 @@ def _choose(path: Path, registry: Registry) -> Reader:
 
 def _read(chosen: Reader, path: Path, stated: Stated) -> xr.Dataset:
     asked = chosen.params.model_fields
-    for name in ("columns",):
-        if name in stated.model_fields_set and name not in asked:
-            fix = f"leave {name} out, or state another reader"
-            raise InputError(Problem(str(path), name, f"reader {chosen.name}", "a reader of columns", fix))
+    if "columns" in stated.model_fields_set and "columns" not in asked:
+        fix = "leave columns out, or state another reader"
+        raise InputError(Problem(str(path), "columns", f"reader {chosen.name}", "a reader of columns", fix))
     options = {name: getattr(stated, name) for name in asked if name in stated.model_fields_set}
     try:
         return chosen(path, **{name: one for name, one in options.items() if one is not None})
