@@ -34,7 +34,7 @@ class Reader:
         return self.function(path, params if params is not None else self.params(**options))
 
     @property
-    def __doc__(self) -> str:  # type: ignore[override]
+    def __doc__(self) -> str:  # type: ignore[override]  # a property: that of the function
         return inspect.getdoc(self.function) or ""
 
     @property

@@ -70,7 +70,7 @@ class Stage:
         return _find, (self.function.__module__, self.function.__qualname__)
 
     @property
-    def __doc__(self) -> str:  # type: ignore[override]
+    def __doc__(self) -> str:  # type: ignore[override]  # a property: that of the function
         return inspect.getdoc(self.function) or ""
 
     @property

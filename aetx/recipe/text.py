@@ -152,7 +152,7 @@ def parse(text: str, findings: Findings) -> Node:
     return tree
 
 
-class _TooMuch(Exception):  # noqa: N818
+class _TooMuch(Exception):  # noqa: N818 - never leaves this module
     """Nesting beyond `DEEPEST`, or more than `MOST` values; the finding is noted already."""
 
 

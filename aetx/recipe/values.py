@@ -155,7 +155,7 @@ class Builder:
             self.findings.say(place, where, found, " or ".join(dict.fromkeys(wanted_ones)), fix)
 
 
-class _Noted(Exception):  # noqa: N818
+class _Noted(Exception):  # noqa: N818 - never leaves this module
     """A value is wrong, and that has been said."""
 
 
