@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -135,7 +135,7 @@ def reconstruction_task(
         return task
     allowed = np.ones(box.shape, np.float32)
     allowed[crop] = _support(support, coordinates(series, task))
-    return Task(**{**task.__dict__, "support": projector.volume_in(allowed)})
+    return replace(task, support=projector.volume_in(allowed))
 
 
 def coordinates(series: xr.Dataset, task: Task) -> dict[str, F64]:
