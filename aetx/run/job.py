@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
@@ -117,13 +117,12 @@ class JobRun:
                 disk.discard(copy)
         return self.record
 
-    def end(self, status: str, error: str = "") -> None:
+    def end(self, status: Literal["failed", "stopped"], error: str = "") -> None:
         """Write down how the job ended."""
-        state = "stopped" if status == "stopped" else "failed"
         for step in self.record.steps:
             if step.state == "running":
-                step.state = state  # type: ignore[assignment]  # both are states
-        self.record.status = status  # type: ignore[assignment]  # one of the statuses
+                step.state = status
+        self.record.status = status
         self.record.error, self.record.finished = error, _now()
         self.save()
 
