@@ -15,9 +15,9 @@ def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, 
     """Return ``atoms`` (how many), ``r1`` (mean), ``rmsd`` and ``sigma`` (angstrom), then every single score by name.
 
     What is not known is left out. The atoms are those of the step named ``atoms``, else of the last step that gives
-    atoms; R1 and the RMSD are those of the last score, R1 else of the last volume; sigma is the median over atoms and
-    axes of the standard error. A single score is called ``step.name (unit)``,
-    without the unit where there is none.
+    atoms; R1 and the RMSD are those of the last score, R1 else of the last volume, the mean over the members where that
+    is a list; sigma is the median over atoms and axes of the standard error. A single score is called
+    ``step.name (unit)``, without the unit where there is none.
     """
     order = [step.name for step in record.steps if step.name in results]
     kinds = {name: kind_of(results[name]).name for name in order}
@@ -28,11 +28,14 @@ def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, 
         found["atoms"] = float(atoms.sizes["atom"])
         if "sigma" in atoms and np.isfinite(atoms["sigma"].values).any():
             found["sigma"] = float(np.nanmedian(atoms["sigma"].values))
-    for name in sorted(order, key=lambda one: kinds[one] == "score"):
-        for key in ("r1", "rmsd"):
-            value = _mean(results[name], key) if kinds[name] in ("score", "volume") else None
-            if value is not None:
-                found[key] = value
+    judges = sorted(
+        (name for name in order if kinds[name] in ("score", "volume")), key=lambda one: kinds[one] == "score"
+    )
+    for key in ("r1", "rmsd"):
+        told = {name: value for name in judges if (value := _mean(results[name], key)) is not None}
+        if told:
+            step = list(told)[-1].partition("/")[0]
+            found[key] = float(np.mean([value for name, value in told.items() if name.partition("/")[0] == step]))
     for name in order:
         if kinds[name] == "score":
             found |= _single(name, results[name])

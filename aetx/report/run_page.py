@@ -42,6 +42,7 @@ class StepSection:
     sources: str
     summary: str
     params: list[tuple[str, str, bool, str]]
+    folded: bool
     cost: str
     shown: Shown
 
@@ -82,7 +83,7 @@ def write_report(
     drawn = {
         name: shown(name, dataset, folder)
         for name, dataset in results.items()
-        if not record.report or name in record.report or name.partition("/")[0] in record.report
+        if not record.report or name in record.report or _stem(name) in record.report
     }
     steps = [step for step in record.steps if not step.store or step.store not in record.exports]
     values: dict[str, object] = {
@@ -92,17 +93,25 @@ def write_report(
         "numbers": _numbers(record, record.numbers),
         "warnings": [(step.name, text) for step in steps for text in step.warnings],
         "inputs": [InputSection(one, drawn.get(one.name, Shown())) for one in record.inputs],
-        "steps": [_section(step, drawn.get(step.name, Shown()), known) for step in steps],
+        "steps": [
+            _section(step, steps[:number], drawn.get(step.name, Shown()), known) for number, step in enumerate(steps)
+        ],
         "results": record.steps,
         "exports": [_export(name, record, folder) for name in record.exports],
     }
     return write(folder / "report.html", render("report.html", values).encode())
 
 
-def _section(step: StepRecord, drawn: Shown, registry: Registry) -> StepSection:
+def _section(step: StepRecord, earlier: list[StepRecord], drawn: Shown, registry: Registry) -> StepSection:
+    """Return the section of a step; a member of a list folds the parameters that the member before it has shown."""
+    folded = any(_stem(one.name) == _stem(step.name) and one.params == step.params for one in earlier)
     found = _stage(step.stage, registry)
     sources = ", ".join(name for names in step.sources.values() for name in names)
-    return StepSection(step, sources, found.summary if found else "", _params(step, found), _cost(step), drawn)
+    return StepSection(step, sources, found.summary if found else "", _params(step, found), folded, _cost(step), drawn)
+
+
+def _stem(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _stage(name: str, registry: Registry) -> Stage | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def hash_input(one: Input, dataset: xr.Dataset) -> Opened:
     for path in describe_files(one.paths, one.stated):
         marks[path] = _mark(path)
         files.append(FileRecord(path=str(path), bytes=marks[path][1], sha256=disk.sha256(path)))
-    stated = {name: str(value) for name, value in sorted(one.stated.items())}
+    stated = {name: _told(value) for name, value in sorted(one.stated.items())}
     reader = one.reader or ""
     key = digest(
         {
@@ -82,6 +83,10 @@ def hash_input(one: Input, dataset: xr.Dataset) -> Opened:
     made = Opened(dataset, key, record, marks)
     made.check_unchanged()
     return made
+
+
+def _told(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _member(one: Input) -> str | None:

@@ -30,8 +30,8 @@ from aetx.run.scheduler import workers_in_words
 from aetx.run.settings import RunSettings
 from aetx.run.stop import Stopped
 from aetx.run.threads import library_threads
-from aetx.run.watch import Cost, costs, give_back
-from aetx.store import SCRATCH, disk, open_store, write, write_atomically, write_export
+from aetx.run.watch import Cost, costs, give_back, resident
+from aetx.store import SCRATCH, damage_in_words, disk, open_store, write, write_atomically, write_export
 from aetx.store.layout import IMAGE_AXES
 
 Reporter = Callable[[RunRecord, Mapping[str, xr.Dataset], Path, Registry], Path]
@@ -62,6 +62,8 @@ class JobRun:
     decisions: dict[str, Decision] = field(default_factory=dict)
     copies: dict[str, Path] = field(default_factory=dict)
     """Volumes from files, copied into chunks for the steps that read neighbourhoods."""
+    held: int = 0
+    """Bytes that the program held when memory was forecast."""
 
     def __post_init__(self) -> None:
         self.folder = self.settings.folder(self.job)
@@ -103,14 +105,13 @@ class JobRun:
             If a signal came.
         """
         try:
-            self._execute()
+            with damage_in_words(self._read):
+                self._execute()
         except Stopped as error:
             self.end("stopped", str(error))
             raise
         except BaseException as error:
-            with contextlib.suppress(EnvironmentFault):  # on a full disk the first error is the one to tell
-                self.end("failed", told(error))
-                self._report_failure(error)
+            self.refuse(error)
             raise
         finally:
             for copy in self.copies.values():
@@ -125,6 +126,12 @@ class JobRun:
         self.record.status = status
         self.record.error, self.record.finished = error, _now()
         self.save()
+
+    def refuse(self, error: BaseException) -> None:
+        """Write down why the job failed, or could not start, and report what there is."""
+        with contextlib.suppress(EnvironmentFault):  # on a full disk the first error is the one to tell
+            self.end("failed", told(error))
+            self._report_failure(error)
 
     def save(self) -> None:
         """Write the record as it now is."""
@@ -143,7 +150,7 @@ class JobRun:
         device, threads = self.settings.device, self.settings.threads
         before = earlier(self.folder)
         decisions = decide(self.job, self.folder, keys, device=device, threads=threads, overwrite=self.overwrite)
-        expected = expect(decisions, self.datasets)
+        expected, self.held = expect(decisions, self.datasets), resident()
         refuse_disk(expected, self.settings.output)
         for step, decision, told in zip(self.record.steps, decisions, expected, strict=True):
             step.key, step.reason, step.forecast_bytes = decision.key, decision.reason, told.memory
@@ -178,6 +185,7 @@ class JobRun:
             step.state = "running"
             self.save()
             self.progress.step(step.name)
+            step.forecast_bytes += max(0, resident() - self.held)  # what steps before this one left in the program
             if self.settings.memory:
                 give_back()
             with _warned(step), _charged(step, self.settings.scheduler == "local"):
@@ -277,11 +285,16 @@ class JobRun:
 
     def _results(self) -> dict[str, xr.Dataset]:
         """Return everything that can be looked at: inputs and results, opened lazily."""
-        done = {step.name for step in self.record.steps if step.state in ("computed", "reused")}
-        stored = {
-            name: open_store(one.path) for name, one in self.decisions.items() if one.place == "store" and name in done
-        }
+        stored = {name: open_store(path) for name, path in self._finished().items()}
         return {name: one.dataset for name, one in self.opened.items()} | stored
+
+    def _finished(self) -> dict[str, Path]:
+        done = {step.name for step in self.record.steps if step.state in ("computed", "reused")}
+        return {name: one.path for name, one in self.decisions.items() if one.place == "store" and name in done}
+
+    def _read(self) -> list[Path]:
+        """Return the finished stores that may have been read."""
+        return list(self._finished().values())
 
 
 def _now() -> str:

@@ -204,6 +204,23 @@ def test_headline_numbers_come_from_the_atoms_step_and_the_last_score() -> None:
     assert headline(record(), {}) == {}
 
 
+def test_the_headline_of_a_list_is_the_mean_of_its_members() -> None:
+    score = results()["score"]
+    given = {f"fit/{i}": xr.Dataset({"mean_r1": ((), 0.1 * i, {"units": "1"})}, attrs=score.attrs) for i in (1, 2)}
+    steps = [StepRecord(name=name, stage="x.y", version=1, sources={}, params={}) for name in given]
+    assert headline(record(steps=steps), given)["r1"] == pytest.approx(0.15)
+
+
+def test_members_of_a_list_fold_the_parameters_that_the_first_has_shown(tmp_path: Path) -> None:
+    params = [{"width": 1.0}, {"width": 1.0}, {"width": 2.0}]
+    steps = [
+        StepRecord(name=f"tile/{i}", stage="augment.gaussian", version=1, sources={}, params=one)
+        for i, one in enumerate(params)
+    ]
+    page = write_report(record(steps=steps), {}, tmp_path).read_text("utf-8")
+    assert page.count("<details>") == 1
+
+
 def test_the_page_notes_the_headline_in_the_record_for_the_summary(tmp_path: Path) -> None:
     one = record(name="a", report=["score"])
     write_report(one, results(), tmp_path / "a")
