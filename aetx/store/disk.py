@@ -21,6 +21,7 @@ _BLOCK = 1 << 20
 _ADVICE = {
     errno.ENOSPC: "free some space, or choose another output",
     errno.EDQUOT: "the quota is used up: free some space, or choose another output",
+    errno.ENOENT: "no folder can be made there, or it was removed: choose another output",
     errno.EROFS: "the file system is read-only: choose another output",
     errno.EACCES: "mend the permissions, or choose another output",
     errno.EPERM: "mend the permissions, or choose another output",

@@ -71,6 +71,8 @@ def _shape(folder: Path) -> Problem | None:
         return _no(folder, "the root or the home folder", "choose a folder of its own")
     if folder.exists() and not folder.is_dir():
         return _no(folder, "a file", "choose a folder")
+    if any(one.exists() and not one.is_dir() for one in folder.absolute().parents):
+        return _no(folder, "a path that leads through a file", "choose a folder")
     for name in ("results", "exports", "figures", SCRATCH):
         if (folder / name).is_symlink():
             return _no(folder, f"a symbolic link {name!r} in it", "remove the link: aetx would write elsewhere")

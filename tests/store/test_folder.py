@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from aetx.errors import RecipeError
+from aetx.errors import EnvironmentFault, RecipeError
 from aetx.model import FILE
 from aetx.store import check_export, claim_output, refuse_output, sweep, write_export
 from aetx.store.disk import litter_name
@@ -25,7 +25,9 @@ def test_a_new_an_empty_and_an_earlier_output_are_claimed(tmp_path: Path) -> Non
     assert (tmp_path / "empty" / ".aetx-output").is_file()
 
 
-@pytest.mark.parametrize("layout", ["files", "link", "file", "root", "home", "cwd", "input", "inside", "holds", "long"])
+@pytest.mark.parametrize(
+    "layout", ["files", "link", "file", "through", "root", "home", "cwd", "input", "inside", "holds", "long"]
+)
 def test_every_other_folder_is_refused_and_left_alone(
     tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,6 +42,7 @@ def test_every_other_folder_is_refused_and_left_alone(
         "files": (tmp_path / "held", []),
         "link": (tmp_path / "link", []),
         "file": (raw, []),
+        "through": (raw / "deep" / "out", []),
         "root": (Path("/"), []),
         "home": (tmp_path / "free", []),
         "cwd": (Path(), []),
@@ -53,6 +56,11 @@ def test_every_other_folder_is_refused_and_left_alone(
         with pytest.raises(RecipeError, match="the output cannot be used"):
             refuse(folder, inputs)
     assert tree(tmp_path) == before
+
+
+def test_where_no_folder_can_be_made_is_an_error_of_the_machine() -> None:
+    with pytest.raises(EnvironmentFault, match=r"/proc/aetx: disk: found No such file .*choose another output"):
+        claim_output(Path("/proc/aetx"))
 
 
 def test_a_link_inside_an_output_is_not_followed(tmp_path: Path) -> None:
