@@ -79,10 +79,10 @@ def _crests(row: F32, before: tuple[F32, F32, F32], after: tuple[F32, F32, F32],
 def _is_top(volume: F32, z: int, y: int, x: int) -> bool:
     """Tell whether a voxel exceeds the neighbours that come before it and none of those after exceeds it."""
     value = volume[z, y, x]
-    for k in range(-1, 2):
-        for j in range(-1, 2):
+    for k in range(-min(z, 1), min(volume.shape[0] - z, 2)):
+        for j in range(-min(y, 1), min(volume.shape[1] - y, 2)):
             before = k < 0 or (k == 0 and j < 0)
-            for i in range(-1, 2):
+            for i in range(-min(x, 1), min(volume.shape[2] - x, 2)):
                 other = volume[z + k, y + j, x + i]
                 if other > value or (before and other == value):
                     return False
@@ -98,7 +98,7 @@ def local_maxima(volume: F32, low: tuple[int, int, int], high: tuple[int, int, i
     volume
         Shape (z, y, x).
     low, high
-        Box that is searched; voxels on the faces of `volume` have no neighbour beyond and are no maxima.
+        Box that is searched; voxels on the faces of `volume` have fewer neighbours.
     floor
         Only values above this.
 
@@ -111,11 +111,25 @@ def local_maxima(volume: F32, low: tuple[int, int, int], high: tuple[int, int, i
     x1 = min(high[2], volume.shape[2] - 1)
     count = 0
     # no two of them are neighbours
-    place = np.empty(max(z1 - z0 + 1, 0) // 2 * (max(y1 - y0 + 1, 0) // 2) * (max(x1 - x0 + 1, 0) // 2), np.int64)
+    place = np.empty(
+        (high[0] - low[0] + 1) // 2 * ((high[1] - low[1] + 1) // 2) * ((high[2] - low[2] + 1) // 2), np.int64
+    )
     marks = np.empty(max(x1 - x0, 0), np.uint8)
-    for z in range(z0, z1):
-        for y in range(y0, y1):
+    for z in range(low[0], high[0]):
+        for y in range(low[1], high[1]):
             line = volume[z, y]
+            inside = z0 <= z < z1 and y0 <= y < y1
+            x = low[2]
+            while x < high[2]:
+                if inside and x0 <= x < x1:
+                    x = x1
+                    continue
+                if line[x] > floor and _is_top(volume, z, y, x):
+                    place[count] = (z * volume.shape[1] + y) * volume.shape[2] + x
+                    count += 1
+                x += 1
+            if not inside:
+                continue
             row = line[x0:x1]
             before = (line[x0 - 1 : x1 - 1], volume[z, y - 1][x0:x1], volume[z - 1, y][x0:x1])
             after = (line[x0 + 1 : x1 + 1], volume[z, y + 1][x0:x1], volume[z + 1, y][x0:x1])
@@ -124,6 +138,7 @@ def local_maxima(volume: F32, low: tuple[int, int, int], high: tuple[int, int, i
                 if marks[x] and _is_top(volume, z, y, x0 + x):
                     place[count] = (z * volume.shape[1] + y) * volume.shape[2] + x0 + x
                     count += 1
+    place = np.sort(place[:count])
     indices = np.empty((count, 3), np.int64)
     values = np.empty(count, np.float32)
     for n in range(count):

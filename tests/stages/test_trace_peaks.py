@@ -148,6 +148,26 @@ def test_no_two_atoms_are_nearer_than_the_separation() -> None:
     assert apart[~np.eye(len(position), dtype=bool)].min() >= 1.9
 
 
+def test_the_separation_is_between_peaks_and_not_between_voxels() -> None:
+    true = np.array([[-2.3, 0.0, 0.0], [2.45, 0.0, 0.0]]) * STEP  # 4.75 voxels apart, the brightest voxels 4
+    density = rendered(true, (24, 24, 24))
+    assert sorted(density[12, 12].argsort()[-2:]) == [10, 14]
+    found = peaks(volume_of(density), separation=4.5 * STEP)
+    assert found.sizes["atom"] == 2
+    assert rms(errors(found, true)) < 0.01
+
+
+def test_an_atom_on_a_face_is_found_and_one_beyond_is_not() -> None:
+    middle, face = [0.0, 0.0, 0.0], 12 * STEP  # the first voxel lies at minus `face`, the last one a step before
+    faces = np.array([middle, [-face + 0.05, 0.3, 0.1], [0.1, face - STEP + 0.1, 0.2], [0.2, 0.1, -face - 0.1]])
+    found = peaks(volume_of(rendered(faces, (24, 24, 24))))
+    assert found.sizes["atom"] == 4
+    assert rms(errors(found, faces)) < 0.05
+    assert sorted(found["flag"].values) == [0, 4, 4, 4]
+    beyond = np.array([middle, [-face - 0.8 * STEP, 0.3, 0.1]])
+    assert peaks(volume_of(rendered(beyond, (24, 24, 24)))).sizes["atom"] == 1
+
+
 def test_a_plateau_is_one_peak() -> None:
     density = np.zeros((15, 15, 15), np.float32)
     density[6:9, 6:9, 6:9] = 1.0

@@ -22,6 +22,7 @@ from aetx.core.peaks import (
     separated_maxima,
     tracing_forecast,
     typical_maximum,
+    vertices,
 )
 from aetx.errors import AetxWarning
 from aetx.kernels import gaussian
@@ -40,6 +41,8 @@ ROUGH, SETTLED = 0.03, 0.01
 """Steps below this, in voxels, end the fit: of nine atoms in ten before noise is dropped, of all atoms after."""
 SIGNIFICANT, HIGHEST = 5.0, 0.6
 """Least height over its standard error, unless that is more than this fraction of the typical height."""
+DOUBT = 2.0
+"""Standard errors by which an atom cut by a face must exceed a least height that is found from the volume."""
 LOOKS = 4
 """Most times that what all atoms leave over is searched for atoms that were missed."""
 SAMPLE = 4096
@@ -94,9 +97,12 @@ def peaks(volume: xr.Dataset, params: PeaksParams, memory: int | None = None) ->
     standard error of the position from the noise that the fit leaves over, widened for its correlation between
     voxels. `flag` adds 1 (still moving at the end), 2 (held where it may not move on), 4 (cut by a face of the volume).
 
-    A maximum on a face of the volume is not seen. Two atoms that share one maximum are one atom.
+    Voxels on a face of the volume count as maxima by the neighbours they have; without a threshold, an atom cut
+    by a face must exceed the least height by twice its standard error. An atom fitted more than half a voxel beyond a
+    face is dropped. An axis of fewer than three voxels holds no maximum. Two atoms that share one maximum are one atom.
     """
     blocks = Blocks.of(volume, memory)
+    middle = (np.array(blocks.shape) - 1) / 2
     typical = typical_maximum(blocks)
     floor = typical * (LOWEST if params.threshold is None else EARLY * params.threshold)
     found = separated_maxima(blocks, floor, params.separation) if typical > 0 else np.empty((0, 10))
@@ -110,11 +116,15 @@ def peaks(volume: xr.Dataset, params: PeaksParams, memory: int | None = None) ->
             heights, noise = fitted.state[:, 3], np.median(fitted.sigma[:, 3])
             least = max(least, min(SIGNIFICANT * noise, HIGHEST * middle_height(heights)))
         tall = fitted.state[:, 3] >= least
+        if params.threshold is None:
+            tall &= (fitted.flag & CUT == 0) | (fitted.state[:, 3] - DOUBT * fitted.sigma[:, 3] >= least)
         fitted = fitted.take(tall)
         missed = _missed(blocks, fitted, seen, params, least)
         if look == LOOKS - 1 or (tall.all() and len(missed) == 0):
             break
         fitted = _with(fitted, missed)
+    inside = (np.abs(fitted.state[:, :3] - middle) <= middle + 0.5).all(axis=1)
+    fitted = fitted.take(np.flatnonzero(inside))
     fitted = fitted.take(separated(fitted.state[:, :3] * _steps(blocks), params.separation))
     if len(fitted.state) == 0:
         warnings.warn("trace.peaks found no atom in the volume", AetxWarning, stacklevel=2)
@@ -165,14 +175,13 @@ def _start(blocks: Blocks, found: F64, params: PeaksParams) -> _Fitted:
     found = found[np.lexsort(found[:, 2::-1].T)]  # neighbours in space are neighbours in memory
     state = np.zeros((len(found), 5))
     state[:, :4] = found[:, :4]
+    state[:, :3] += vertices(found)
     width = np.ones(3)
     here = found[:, 3]
     bright = here >= 0.5 * np.quantile(here, 0.75) if len(here) else np.zeros(0, bool)
     for k in range(3 if len(here) else 0):
         before = np.maximum(found[:, 4 + 2 * k], 0.05 * here)
         after = np.maximum(found[:, 5 + 2 * k], 0.05 * here)
-        bend = np.maximum(2 * np.log(here) - np.log(before) - np.log(after), 1e-3)
-        state[:, k] += np.clip(0.5 * (np.log(after) - np.log(before)) / bend, -0.5, 0.5)
         bend = max(np.log(here[bright].mean() ** 2 / (before[bright].mean() * after[bright].mean())), 1e-6)
         width[k] = np.clip(bend**-0.5, 1.0, max(1.0, _widest(blocks, params)[k]))
     move, sigma = np.full((len(found), 3), np.inf), np.full((len(found), 4), np.nan)
