@@ -41,7 +41,7 @@ def _forecast(inputs: InputSizes, _: GaussianParams) -> Forecast:
     forecast=_forecast,
 )
 def gaussian(volume: xr.Dataset, params: GaussianParams, memory: int | None = None) -> xr.Dataset:
-    """Convolve a volume with a Gaussian.
+    """Volume convolved with a Gaussian.
 
     density(r) = sum_s density(s) exp(-|r - s|**2 / (2 width**2)) / norm, cut at four widths; the volume is continued
     beyond its faces by reflection, so that the sum is kept. A Gaussian atom of width w becomes one of width

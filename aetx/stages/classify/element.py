@@ -27,7 +27,7 @@ def _forecast(inputs: InputSizes, _: ElementParams) -> Forecast:
 
 @stage("classify.element", takes={"atoms": ATOMS}, gives=ATOMS, params=ElementParams, version=1, forecast=_forecast)
 def element(atoms: xr.Dataset, params: ElementParams) -> xr.Dataset:
-    """Name the one element of all atoms: species = Z.
+    """Atoms that are all of one element: species = Z.
 
     Says what is known of the sample beforehand; nothing is measured. Files then name the element.
     """

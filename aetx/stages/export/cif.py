@@ -21,7 +21,7 @@ class CifParams(Params):
 
 @stage("export.cif", takes={"atoms": ATOMS}, gives=FILE, params=CifParams, forecast=atoms_forecast)
 def cif(atoms: xr.Dataset, params: CifParams) -> xr.Dataset:
-    """Write atoms in a P1 cell around them, as CIF.
+    """Atoms in a P1 cell around them, as CIF.
 
     The cell is a box without meaning: a comment gives the position of its corner, so that positions from the rotation
     centre can be had back. Only positions and species have a place; an unknown species is written as ``X``.

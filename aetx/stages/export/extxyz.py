@@ -25,8 +25,8 @@ LETTERS = {"f": "R", "i": "I", "u": "I", "b": "L", "U": "S", "T": "S", "O": "S"}
 
 
 @stage("export.extxyz", takes={"atoms": ATOMS}, gives=FILE, forecast=atoms_forecast)
-def extxyz(atoms: xr.Dataset, _: NoParams) -> xr.Dataset:
-    """Write atoms with every per-atom column, vectors and tensors too, as extended XYZ.
+def extxyz(atoms: xr.Dataset, params: NoParams) -> xr.Dataset:  # noqa: ARG001 - every stage has it
+    """Atoms with every per-atom column, vectors and tensors too, as extended XYZ.
 
     Read by ASE, OVITO and most programs of the field. Numbers are written so that they read back exactly. The
     comment line says the unit of each column in ``aetx_units``; positions are in angstrom from the rotation centre.

@@ -23,7 +23,7 @@ class LammpsParams(Params):
 
 @stage("export.lammps", takes={"atoms": ATOMS}, gives=FILE, params=LammpsParams, forecast=atoms_forecast)
 def lammps(atoms: xr.Dataset, params: LammpsParams) -> xr.Dataset:
-    """Write atoms as a LAMMPS data file of atom style ``atomic``: id, type, x, y, z and the masses.
+    """Atoms as a LAMMPS data file of atom style ``atomic``: id, type, x, y, z and the masses.
 
     Made for ``units metal``. Types count the species from 1 in order of atomic number; the section Masses names them.
     LAMMPS wants ids from 1: ids that start at 0 are written one higher, and the first line says so. An unknown

@@ -17,8 +17,8 @@ AXES = ("x", "y", "z")
 
 
 @stage("export.mrc", takes={"volume": VOLUME}, gives=FILE, forecast=volume_forecast)
-def mrc(volume: xr.Dataset, _: NoParams, *, memory: int | None = None) -> xr.Dataset:
-    """Write the density as MRC2014, mode 2 (float32), with voxel size, origin and labels, streamed.
+def mrc(volume: xr.Dataset, params: NoParams, *, memory: int | None = None) -> xr.Dataset:  # noqa: ARG001 - every stage has it
+    """Density as MRC2014, mode 2 (float32), with voxel size, origin and labels, streamed.
 
     The origin is the position of the first voxel, in angstrom from the rotation centre, as Chimera reads it (IMOD's
     has the opposite sign). The statistics are marked as not determined, because they would need a second pass.

@@ -15,8 +15,8 @@ from aetx.stages.export._file import as_file, join, on_grid, quoted, safe_name, 
 
 
 @stage("export.vti", takes={"volume": VOLUME}, gives=FILE, forecast=volume_forecast)
-def vti(volume: xr.Dataset, _: NoParams, *, memory: int | None = None) -> xr.Dataset:
-    """Write the density, and all else on its grid, as VTK image data with appended raw bytes, streamed.
+def vti(volume: xr.Dataset, params: NoParams, *, memory: int | None = None) -> xr.Dataset:  # noqa: ARG001 - every stage has it
+    """Density, and all else on its grid, as VTK image data with appended raw bytes, streamed.
 
     Read by ParaView, tomviz and VTK; lengths are angstrom from the rotation centre. Numbers become float32, flags
     one byte. Reference: https://docs.vtk.org/en/latest/vtk_file_formats/vtkxml_file_format.html.

@@ -16,8 +16,8 @@ TYPES = {"f8": "Float64", "f4": "Float32", "i8": "Int64", "i4": "Int32", "u1": "
 
 
 @stage("export.vtp", takes={"atoms": ATOMS}, gives=FILE, forecast=atoms_forecast)
-def vtp(atoms: xr.Dataset, _: NoParams) -> xr.Dataset:
-    """Write atoms with every per-atom column as VTK poly data: one vertex an atom, appended raw bytes.
+def vtp(atoms: xr.Dataset, params: NoParams) -> xr.Dataset:  # noqa: ARG001 - every stage has it
+    """Atoms with every per-atom column as VTK poly data: one vertex an atom, appended raw bytes.
 
     Read by ParaView and VTK; lengths are angstrom from the rotation centre.
     Reference: https://docs.vtk.org/en/latest/vtk_file_formats/vtkxml_file_format.html.

@@ -36,7 +36,7 @@ def _forecast(inputs: InputSizes, _: CompareParams) -> Forecast:
     forecast=_forecast,
 )
 def compare(atoms: xr.Dataset, truth: xr.Dataset, params: CompareParams) -> xr.Dataset:
-    """Count true, missed and false atoms, and say how far the true ones are off.
+    """How many atoms are found, missed and false, and how far the found ones are off.
 
     Each true atom gets at most one found atom and the reverse: as many pairs within `radius` as possible, and of all
     such pairings the one with the least sum of squared distances. With `align` the found atoms are first moved onto

@@ -30,7 +30,7 @@ class GaussianParams(Params):
     chunks={"tilt": 1, "y": -1, "x": -1},
 )
 def gaussian(series: xr.Dataset, params: GaussianParams) -> xr.Dataset:
-    """Convolve each image with a Gaussian.
+    """Images convolved with a Gaussian.
 
     image(r) = sum_s image(s) exp(-|r - s|**2 / (2 width**2)) / norm, cut at four widths and continued beyond the edges
     by reflection. With a `mask`, only trusted pixels are summed and norm is theirs; a pixel with none in reach is 0.

@@ -29,7 +29,7 @@ class NormaliseParams(Params):
     chunks={"tilt": 1, "y": -1, "x": -1},
 )
 def normalise(series: xr.Dataset, params: NormaliseParams) -> xr.Dataset:
-    """Scale each image so that all have the mean total of the series.
+    """Images scaled so that all have the mean total of the series.
 
     For one object that is entirely in view, image j is multiplied by scale_j = mean over k (sum I_k) / sum I_j. The
     totals are those of trusted pixels where the series has a `mask`, and are kept as `total`, with the factors as

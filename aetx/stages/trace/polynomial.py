@@ -53,7 +53,7 @@ def _forecast(inputs: InputSizes, _: PolynomialParams) -> Forecast:
     forecast=_forecast,
 )
 def polynomial(volume: xr.Dataset, params: PolynomialParams, memory: int | None = None) -> xr.Dataset:
-    """Find the peaks of a volume by the published fourth-order polynomial, and return them as atoms.
+    """Atoms at the peaks of a volume, placed by the published fourth-order polynomial.
 
     The volume is interpolated threefold by cubic splines. Each maximum over the ball of size 3 is the start of a walk:
     a polynomial of fourth order is fitted to the ball of radius 3.5 fine voxels, weighted by exp(-|x - p|**2 / 9)
