@@ -103,7 +103,11 @@ def forecast(
     found = Forecasts()
     for job in plan.jobs:
         folder = settings.folder(job)
-        opened = {one.name: hash_input(one, opener(one, plan.registry)) for one in job.inputs}
+        datasets = {one.name: opener(one, plan.registry) for one in job.inputs}
+        problems = refuse_memory(job, {name: sizes_of(one) for name, one in datasets.items()}, settings.memory)
+        if problems:
+            raise EnvironmentFault(problems, "the run does not fit the memory")
+        opened = {one.name: hash_input(one, datasets[one.name]) for one in job.inputs}
         decisions = decide(
             job,
             folder,
@@ -172,21 +176,21 @@ def share(limit: int) -> int | None:
 
 def refuse_memory(job: Job, sizes: Mapping[str, Sizes], limit: int) -> list[Problem]:
     """Return the steps that cannot fit the memory, and what would."""
-    allowed = share(limit)
-    if allowed is None:
+    if not limit:
         return []
+    program = resident() + SPARE
     known, problems = dict(sizes), []
     for step in job.steps:
         told = told_by(step, known)
         known[step.name] = dict(told.sizes)
         needed = SPARE if "memory" in step.stage.resources else int(told.memory)
-        if needed > allowed:
-            enough = -(-(needed + limit - allowed) // 10**6)
+        if program + needed > limit:
+            enough = -(-(program + needed) // 10**6)
             problems.append(
                 Problem(
                     f"steps.{step.name}",
                     "memory",
-                    f"{needed / 1e6:.0f} MB needed beside {(limit - allowed) / 1e6:.0f} MB for the program",
+                    f"{needed / 1e6:.0f} MB needed beside {program / 1e6:.0f} MB for the program",
                     f"at most {limit / 1e6:.0f} MB in all",
                     f"give --memory {enough}MB, or make its input smaller",
                 )
