@@ -15,7 +15,7 @@ from aetx.core.registry import Registry
 from aetx.errors import AetxError, EnvironmentFault, Problem, caught
 from aetx.recipe.plan import Job, Plan
 from aetx.run.inputs import Opener, check_declared, open_declared
-from aetx.run.job import JobRun, Reporter, told
+from aetx.run.job import JobRun, Reporter
 from aetx.run.outlook import refuse_memory, sizes_of
 from aetx.run.progress import Progress
 from aetx.run.scheduler import computing
@@ -154,7 +154,7 @@ def _run_all(runs: list[JobRun], refused: Mapping[str, AetxError], settings: Run
         for one in runs:
             current[:] = [one]
             if one.job.name in refused:
-                one.end("failed", told(refused[one.job.name]))
+                one.refuse(refused[one.job.name])
                 continue
             try:
                 one.run()
