@@ -194,16 +194,17 @@ def show(
     """Draw a result: one PNG for each picture that its kind has."""
     from aetx.draw import draw
     from aetx.model import kind_of
-    from aetx.store import open_store
+    from aetx.store import damage_in_words, open_store
 
     dataset = open_store(store)
     folder = output if output is not None else Path(f"{store.resolve().name.removesuffix('.zarr')}-pictures")
     files = []
-    for picture in draw(dataset):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{picture.name}.png"
-        picture.figure.savefig(file, dpi=150)
-        files.append({"file": str(file), "title": picture.title, "caption": picture.caption})
+    with damage_in_words(lambda: [store]):
+        for picture in draw(dataset):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / f"{picture.name}.png"
+            picture.figure.savefig(file, dpi=150)
+            files.append({"file": str(file), "title": picture.title, "caption": picture.caption})
     kind = kind_of(dataset).name
     sizes = {str(name): size for name, size in dataset.sizes.items()}
     head = f"{store}: {kind}, " + ", ".join(f"{name} {size}" for name, size in sizes.items())

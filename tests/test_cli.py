@@ -282,6 +282,9 @@ def test_a_small_run_from_end_to_end(capsys: pytest.CaptureFixture[str], recipe:
     chunk.write_bytes(content)
     assert execute(["verify", "out/r"]) == 3
     assert "is not as it was written" in capsys.readouterr().err
+    assert execute(["show", str(store), "-o", "pictures", "--json"]) == 3
+    (problem,) = told(capsys)["error"]["problems"]
+    assert problem["field"] == chunk.relative_to(store).as_posix()
 
 
 def test_what_is_no_result_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from aetx.store.disk import write_atomically
 from aetx.store.export import check_export, read_note, write_export
 from aetx.store.folder import MARKER, SCRATCH, claim_output, refuse_output, sweep
 from aetx.store.lock import Lock
-from aetx.store.opening import Manifest, check_sizes, manifest, open_store, verify
+from aetx.store.opening import Manifest, check_sizes, damage_in_words, manifest, open_store, verify
 from aetx.store.publish import write
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "check_export",
     "check_sizes",
     "claim_output",
+    "damage_in_words",
     "manifest",
     "open_store",
     "read_note",

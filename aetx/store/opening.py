@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aetx.errors import InputError, Problem
+from aetx.errors import AetxError, InputError, Problem
 from aetx.store import disk
 
 MANIFEST = "aetx-manifest.json"
@@ -156,13 +157,28 @@ def open_store(path: Path) -> xr.Dataset:
     problems = check_sizes(path)
     if problems:
         raise InputError(problems, f"{path} is damaged")
-    found = xr.open_dataset(path, engine="zarr", chunks=None, consolidated=True, cache=False, mask_and_scale=False)
-    words = {name: _words(one) for name, one in found.variables.items() if one.dtype.kind in "TO"}
+    with damage_in_words(lambda: [path]):
+        found = xr.open_dataset(path, engine="zarr", chunks=None, consolidated=True, cache=False, mask_and_scale=False)
+        words = {name: _words(one) for name, one in found.variables.items() if one.dtype.kind in "TO"}
     return (
         found.assign_coords({name: word for name, word in words.items() if name in found.coords})
         .assign({name: word for name, word in words.items() if name in found.data_vars})
         .drop_encoding()
     )
+
+
+@contextlib.contextmanager
+def damage_in_words(stores: Callable[[], Iterable[Path]]) -> Iterator[None]:
+    """Turn an error of reading into the damage that is its cause, if any of the stores that were read is damaged."""
+    try:
+        yield
+    except AetxError:
+        raise
+    except (ValueError, RuntimeError, OSError) as error:
+        problems = [problem for path in stores() for problem in verify(path)]
+        if problems:
+            raise InputError(problems, "a result is damaged") from error
+        raise
 
 
 def _words(variable: xr.Variable) -> xr.Variable:

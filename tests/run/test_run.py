@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from aetx.core.record import RunRecord
-from aetx.errors import AetxWarning, BusyError, EnvironmentFault, InputError, RecipeError
+from aetx.errors import AetxWarning, BusyError, EnvironmentFault, InputError, Problem, RecipeError
 from aetx.recipe.plan import Job, Plan
 from aetx.run import JobsError, Records, forecast, run_plan, verify_output
 from aetx.store import Lock, manifest, open_store, write
@@ -111,6 +111,16 @@ def test_a_removed_or_damaged_result_is_made_again(tmp_path: Path) -> None:
     assert states(record)["atoms.tiny"] == "computed"
     assert states(record)["atoms"] == "reused"
     assert manifest(tmp_path / "results" / "smooth.zarr").digest == before
+
+
+def test_a_flipped_byte_in_a_result_that_is_read_again_is_the_error_of_that_result(tmp_path: Path) -> None:
+    run_job(tiny.chain(), tmp_path)
+    chunk = tmp_path / "results" / "smooth.zarr" / "density" / "c" / "0" / "0" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    with pytest.raises(InputError, match=r"smooth.zarr: density/c/0/0/0: .*remove it and run the recipe again"):
+        run_job(tiny.chain(count=3), tmp_path)
 
 
 def test_overwrite_makes_everything_again_with_the_same_bytes(tmp_path: Path) -> None:
@@ -272,6 +282,19 @@ def test_a_run_that_does_not_fit_the_memory_is_refused_with_what_would(tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+def test_the_memory_that_a_refusal_names_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aetx.run.outlook.resident", lambda: 400_000_000)
+    plan = tiny.plan(tiny.chain())
+    with pytest.raises(EnvironmentFault, match=r"give --memory \d+MB") as caught:
+        run(plan, tmp_path / "out", memory=10_000_000)
+    enough = max(int(problem.fix.split("--memory ")[1].split("MB")[0]) for problem in caught.value.problems)
+    assert 400 < enough < 600
+    with pytest.raises(EnvironmentFault, match="the run does not fit the memory"):
+        forecast(plan, output=tmp_path / "out", memory=10_000_000)
+    assert not (tmp_path / "out").exists()
+    run(plan, tmp_path / "out", memory=enough * 1_000_000)
+
+
 def test_a_run_that_does_not_fit_the_disk_is_refused_before_it_computes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +354,23 @@ def test_a_failed_run_has_its_report_with_what_was_finished(tmp_path: Path) -> N
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "failed" in page
     assert "lower the threshold" in page
+
+
+def test_a_job_whose_input_is_refused_has_its_report_too(tmp_path: Path, volume: Path) -> None:
+    (tmp_path / "broken").write_bytes(b"")
+    jobs = [
+        Job(name, {}, (tiny.input_of(path),), reading(volume).steps, ())
+        for name, path in (("good", volume), ("bad", tmp_path / "broken"))
+    ]
+
+    def opener(one: Any, registry: Any) -> xr.Dataset:
+        if one.paths[0].name == "broken":
+            raise InputError(Problem("broken", "size", "0 bytes", "a volume", "copy it again"))
+        return open_in(one, registry)
+
+    with pytest.raises(JobsError, match="1 of 2 runs failed: 'bad'"):
+        run_plan(tiny.plan(*jobs), output=tmp_path / "out", opener=opener, quiet=True)
+    assert "copy it again" in (tmp_path / "out" / "bad" / "report.html").read_text(encoding="utf-8")
 
 
 def test_what_a_step_warned_of_is_not_forgotten_when_it_is_reused(tmp_path: Path) -> None:
