@@ -31,7 +31,7 @@ class IterativeParams(Params):
     tolerance: float = Field(
         0.0, ge=0, lt=1, description="stop when ten steps lowered the mean R1 by less than this fraction; 0 for never"
     )
-    positive: bool = Field(True, description="keep the density from below zero")
+    positive: bool = Field(True, description="keep the density from falling below zero")
     thickness: Length | None = Field(None, gt=0, description="extent along z; none for the width of the images")
     extended: bool = Field(
         False, description="the specimen fills the field of view: reconstruct in a longer box, keep the field of view"

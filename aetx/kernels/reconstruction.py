@@ -32,7 +32,7 @@ class Scheme:
     """How to iterate.
 
     At most `iterations` steps; stop when `SPAN` steps lowered the mean R1 by less than the fraction `tolerance` (0:
-    never); `step` is relative to what the method says; `positive` keeps the density from below zero.
+    never); `step` is relative to what the method says; `positive` keeps the density from falling below zero.
     """
 
     iterations: int

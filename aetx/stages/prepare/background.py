@@ -24,7 +24,9 @@ class BackgroundParams(Params):
         "constant",
         description="one level for each image, a polynomial of order 2 at most, or Laplace's equation (uneven film)",
     )
-    smoothing: Length = Field(2.0, gt=0, le=100, description="Gaussian standard deviation by which specimen is told")
+    smoothing: Length = Field(
+        2.0, gt=0, le=100, description="Gaussian standard deviation of the smoothing before the threshold"
+    )
     threshold: float = Field(
         0.5, gt=0, le=1, description="what counts as specimen: from the surroundings (0) to Otsu's threshold (1)"
     )

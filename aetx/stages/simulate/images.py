@@ -45,7 +45,7 @@ class ImagesParams(Params):
     background_variation: float = Field(
         0.0, ge=0, le=1, description="greatest smooth deviation of the background, as a fraction of it"
     )
-    noise: Literal["poisson", "none"] = Field("poisson", description="counting and reading noise, or none of both")
+    noise: Literal["poisson", "none"] = Field("poisson", description="counting and reading noise, or neither")
     gain: float = Field(1.0, gt=0, le=1e6, description="counts per detected electron")
     offset: float = Field(0.0, ge=-1e6, le=1e6, description="counts without any electron")
     read_noise: float = Field(0.0, ge=0, le=1e6, description="standard deviation of the reading noise, counts")
