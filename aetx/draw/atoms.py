@@ -15,8 +15,11 @@ from aetx.draw.picture import Picture
 from aetx.model import positions
 
 DRAWN = 25_000
+"""Most atoms drawn."""
 SAMPLE = 4_000
+"""Most atoms from which pair distances are counted."""
 FAR = 12.0
+"""Greatest pair distance, angstrom."""
 
 
 def atoms(dataset: xr.Dataset) -> list[Picture]:

@@ -12,6 +12,7 @@ from aetx.draw import style
 from aetx.draw.picture import Picture
 
 MOST = 6
+"""Most histograms in one picture."""
 NAMES = {"r1_history": "R1", "r_free": "R-free", "rmsd": "RMSD", "fsc": "FSC"}
 
 

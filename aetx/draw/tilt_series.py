@@ -11,7 +11,9 @@ from aetx.draw import style
 from aetx.draw.picture import Picture
 
 SHOWN = 6
+"""Most images shown."""
 EDGE = 512
+"""An image is averaged down where a side is twice this, in pixels."""
 
 
 def tilt_series(series: xr.Dataset) -> list[Picture]:

@@ -13,9 +13,13 @@ from aetx.draw.score import per_tilt_and_convergence
 from aetx.draw.tilt_series import beam_directions, extent_of, reduced
 
 CUBE = 128
+"""Greatest edge of the central block whose Fourier power is drawn, in voxels."""
 MOST = 384
+"""Greatest edge of the central block that is projected, in voxels."""
 SLAB = 32
+"""Planes that are read at a time for the projections."""
 BAND = 64
+"""Rows of a slice that are read at a time."""
 
 
 def volume(dataset: xr.Dataset) -> list[Picture]:
