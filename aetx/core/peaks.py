@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from pydantic import Field
 from aetx.core.halo import Box, block_shape, halo_tables
 from aetx.core.params import Length, Params
 from aetx.core.stage import Forecast, InputSizes
-from aetx.errors import InputError, Problem
+from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import peaks
 from aetx.model import spacing
 
@@ -30,6 +31,7 @@ IN_MEMORY = 128
 """Edge of the blocks of a volume that is in memory: small ones stay in the cache."""
 ROOMY = 800
 """Voxels to an atom that a forecast counts on: a box half full of metal, at 0.35 angstrom to a voxel."""
+UNDEFINED = "the volume is undefined (NaN) in places: they are taken as empty, and atoms beside them are less sure"
 ATOM = 400
 """Bytes to an atom while it is fitted."""
 
@@ -54,7 +56,8 @@ class Blocks:
         density = volume["density"]
         if density.nbytes <= (2**30 if memory is None else memory // 3):
             memory = None if memory is None else memory - density.nbytes
-            return cls(density.copy(data=density.values), memory, loaded=True)
+            whole = tuple((0, size) for size in density.shape)
+            return cls(density.copy(data=checked(density.values, whole)), memory, loaded=True)
         return cls(density, memory)
 
     @property
@@ -71,12 +74,12 @@ class Blocks:
     def tables(
         self, work: Callable[[NDArray[Any], Box, Box], Table], depth: int, copies: float = COPIES
     ) -> list[Table]:
-        """Return ``work(block, box, outer)`` of each padded block, in order of the blocks."""
+        """Return ``work(block, box, outer)`` of each padded block, checked, in order of the blocks."""
         if self.loaded:
             block = tuple(min(size, IN_MEMORY) for size in self.shape)
-        else:
-            block = block_shape(self.shape, depth, copies, self.memory)
-        return halo_tables(work, self.density, depth=depth, block=block)
+            return halo_tables(work, self.density, depth=depth, block=block)
+        block = block_shape(self.shape, depth, copies, self.memory)
+        return halo_tables(partial(_on_checked, work=work), self.density, depth=depth, block=block)
 
 
 def tracing_forecast(inputs: InputSizes, *, edge: int, voxel: int, seconds: float) -> Forecast:
@@ -101,10 +104,14 @@ def tracing_forecast(inputs: InputSizes, *, edge: int, voxel: int, seconds: floa
 
 
 def checked(block: NDArray[Any], outer: Box) -> F32:
-    """Return a block as float32, or name its first voxel that is not finite."""
+    """Return a block as float32, empty where it is undefined, or name its first infinite voxel."""
     values = np.ascontiguousarray(block, np.float32)
     if not peaks.finite(values.reshape(-1)):
-        place = np.argwhere(~np.isfinite(values))[0] + [low for low, _ in outer]
+        infinite = np.isinf(values)
+        if not infinite.any():
+            warnings.warn(UNDEFINED, AetxWarning, stacklevel=2)
+            return np.nan_to_num(values, copy=True)
+        place = np.argwhere(infinite)[0] + [low for low, _ in outer]
         z, y, x = (int(i) for i in place)
         raise InputError(
             Problem(
@@ -118,9 +125,13 @@ def checked(block: NDArray[Any], outer: Box) -> F32:
     return values
 
 
+def _on_checked(block: NDArray[Any], box: Box, outer: Box, *, work: Callable[[NDArray[Any], Box, Box], Table]) -> Table:
+    return work(checked(block, outer), box, outer)
+
+
 def _histogram(block: NDArray[Any], box: Box, outer: Box) -> I64:
-    values = checked(block, outer)
     low, high = inner(box, outer)
+    values = np.ascontiguousarray(block, np.float32)
     return peaks.height_histogram(peaks.local_maxima(values, low, high, 0.0)[1])
 
 
@@ -152,7 +163,7 @@ def typical_maximum(blocks: Blocks) -> float:
     Raises
     ------
     InputError
-        If a voxel is not finite.
+        If a voxel is infinite.
     """
     counts = blocks.tables(_histogram, 1)
     total = np.sum(np.stack(counts), axis=0)

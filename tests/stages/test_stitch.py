@@ -84,13 +84,23 @@ def test_tiles_between_the_voxels_of_each_other_are_refused() -> None:
         stitch((tile(0, 0), off))
 
 
-def test_tiles_of_another_step_thickness_or_unit_are_refused_together() -> None:
+def test_above_and_below_a_thinner_tile_there_is_nothing() -> None:
+    thin = tile(5, 0, 2.0).isel(z=slice(1, 2))
+    found = stitch((tile(0, 0, 1.0), thin))
+    assert found["z"].values.tolist() == [-STEP, 0, STEP]
+    assert found["density"].isel(y=2, x=-1).values.tolist() == [0, 2, 0]
+    assert found["density"].isel(y=2, x=0).values.tolist() == [1, 1, 1]
+    turned = stitch((thin, tile(0, 0, 1.0)))
+    np.testing.assert_array_equal(turned["density"], found["density"])
+
+
+def test_tiles_of_another_step_or_unit_are_refused_together() -> None:
     coarse = tile(5, 0).assign_coords(y=("y", np.arange(5) * 0.6, LENGTH))
-    thin = tile(5, 0).isel(z=slice(0, 2))
+    between = tile(5, 0).assign_coords(z=("z", (np.arange(3) - 0.5) * STEP, LENGTH))
     other = tile(5, 0)
     other["density"].attrs["units"] = "1/angstrom"
     with pytest.raises(InputError) as caught:
-        stitch((tile(0, 0), coarse, thin, other))
+        stitch((tile(0, 0), coarse, between, other))
     assert [problem.file for problem in caught.value.problems] == ["tiles[1]", "tiles[2]", "tiles[3]"]
 
 

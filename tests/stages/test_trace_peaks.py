@@ -189,11 +189,27 @@ def test_a_volume_without_peaks_gives_an_empty_table(shape: tuple[int, int, int]
     assert found["sigma"].shape == (0, 3)
 
 
-def test_a_voxel_that_is_not_a_number_is_named() -> None:
+def test_an_infinite_voxel_is_named() -> None:
     density = rendered(fcc(1), (20, 20, 20))
-    density[3, 4, 5] = np.nan
-    with pytest.raises(InputError, match=r"density\[3, 4, 5\]: found nan"):
+    density[3, 4, 5] = np.inf
+    with pytest.raises(InputError, match=r"density\[3, 4, 5\]: found inf"):
         peaks(volume_of(density))
+
+
+def test_where_a_volume_is_undefined_there_are_no_atoms_and_the_others_stay() -> None:
+    density = rendered(fcc(2), (40, 40, 40))
+    whole = peaks(volume_of(density))["position"].values
+    density[:, :, 25:] = np.nan
+    kept = density.copy()
+    with pytest.warns(AetxWarning, match="undefined"):
+        found = peaks(volume_of(density))["position"].values
+    np.testing.assert_array_equal(density, kept)
+    far = volume_of(density)["x"].values[18]
+    inside = whole[whole[:, 0] < far]
+    distance = np.linalg.norm(found[:, None] - inside[None], axis=2).min(0)
+    assert len(inside) > 5
+    assert distance.max() < 0.02
+    assert found[:, 0].max() < volume_of(density)["x"].values[26]
 
 
 def test_the_volume_is_left_alone() -> None:

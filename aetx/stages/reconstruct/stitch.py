@@ -47,9 +47,9 @@ def stitch(tiles: tuple[xr.Dataset, ...], params: StitchParams) -> xr.Dataset:
     The depth of a voxel in a tile is the square root of the product of its distances to the nearest face in y and in x
     (Yuan et al., Nat. Mater. 21, 95 (2022), doi:10.1038/s41563-021-01114-z, trim the inner sides instead; the seams
     fall on the same places where tiles are evenly spaced). With `feather`, tiles are blended linearly over that
-    difference in depth. The coordinates of the tiles say where they lie: they must share one grid, and one extent in z.
-    Columns in no tile are NaN. `tile` is the number of the deepest tile of each column, -1 for none; `r1` of the tiles
-    is kept.
+    difference in depth. The coordinates of the tiles say where they lie: they must share one grid. Above and below a
+    thinner tile the density is 0, as its reconstruction has it; columns in no tile are NaN. `tile` is the number of the
+    deepest tile of each column, -1 for none; `r1` of the tiles is kept.
     """
     if not tiles:
         raise InputError(Problem("tiles", "tiles", "none", "at least one volume", "name the volumes to stitch"))
@@ -73,7 +73,9 @@ def stitch(tiles: tuple[xr.Dataset, ...], params: StitchParams) -> xr.Dataset:
             weight = (owner[place] == number).astype(float)
         total[place] += weight
         values = tile["density"].transpose("z", "y", "x").values
-        density[:, *place] += np.where(weight > 0, values, 0) * weight.astype(np.float32)
+        bottom = round((float(tile["z"].values[0]) - axes["z"][0]) / step["z"])
+        part = density[bottom : bottom + len(values), *place]
+        part += np.where(weight > 0, values, 0) * weight.astype(np.float32)
     if (owner < 0).any():
         text = f"{100 * (owner < 0).mean():.1f} % of the stitched area lies in no tile and is NaN"
         warnings.warn(text, AetxWarning, stacklevel=2)
@@ -102,7 +104,7 @@ def _depth(size: int) -> F64:
 
 def _common_grid(tiles: tuple[xr.Dataset, ...]) -> tuple[dict[str, float], dict[str, F64]]:
     """Return step and coordinates of the smallest grid that holds all tiles, or say which do not fit together."""
-    step = {axis: spacing(tiles[0], axis) if tiles[0].sizes[axis] > 1 else 1.0 for axis in "zyx"}
+    step = {axis: next((spacing(tile, axis) for tile in tiles if tile.sizes[axis] > 1), 1.0) for axis in "zyx"}
     first = {axis: float(tiles[0][axis].values[0]) for axis in "zyx"}
     problems: list[Problem] = []
     low, high = dict.fromkeys("zyx", 0), {axis: tiles[0].sizes[axis] for axis in "zyx"}
@@ -121,9 +123,6 @@ def _common_grid(tiles: tuple[xr.Dataset, ...]) -> tuple[dict[str, float], dict[
             elif abs(shift - round(shift)) > ALIGNED:
                 found, wanted = f"a shift of {shift:.3f} voxels against tiles[0]", "whole voxels"
                 problems.append(Problem(name, axis, found, wanted, "reconstruct the tiles on one grid"))
-            elif axis == "z" and (round(shift) != 0 or values.size != high["z"]):
-                found, wanted = f"{values.size} values from {values[0]:g}", f"{high['z']} from {first['z']:g}"
-                problems.append(Problem(name, axis, found, wanted, "give all tiles the same thickness"))
             low[axis] = min(low[axis], round(shift))
             high[axis] = max(high[axis], round(shift) + values.size)
     if problems:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, stage
 from aetx.core.halo import Box
-from aetx.core.peaks import Blocks, TracingParams, atoms_at, checked, tracing_forecast
+from aetx.core.peaks import Blocks, TracingParams, atoms_at, tracing_forecast
 from aetx.errors import AetxWarning
 from aetx.kernels import polynomial as kernel
 from aetx.kernels.peaks import separated
@@ -110,8 +110,8 @@ def _place(counts: I64, rank: int) -> tuple[int, int]:
     return place, rank - int(total[place - 1] if place else 0)
 
 
-def _counts(block: NDArray[Any], _: Box, outer: Box, *, leading: int | None) -> I64:
-    return kernel.rank_counts(checked(block, outer), leading)
+def _counts(block: NDArray[Any], _: Box, __: Box, *, leading: int | None) -> I64:
+    return kernel.rank_counts(np.ascontiguousarray(block, np.float32), leading)
 
 
 def _fitted(block: NDArray[Any], box: Box, outer: Box, *, shape: I64, floor: float) -> F64:
