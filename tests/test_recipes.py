@@ -67,6 +67,15 @@ def test_a_recipe_agrees_with_the_schema_that_editors_use(path: Path) -> None:
     jsonschema.Draft7Validator(schema).validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
 
 
+def test_the_first_recipe_of_the_readme_can_be_planned(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "pt.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    for name in ("pt.mrc", "pt.rawtlt"):
+        (tmp_path / name).touch()
+    plan = load(tmp_path / "pt.yaml", output=str(tmp_path / "out"))
+    assert plan.jobs[0].step("atoms").stage.gives is ATOMS
+
+
 def test_areas_of_the_film_are_named_by_their_numbers(tmp_path: Path) -> None:
     plan = planned(ROOT / "recipes" / "ta_film.yaml", tmp_path)
     inputs = {one.name: one for one in plan.jobs[0].inputs}
