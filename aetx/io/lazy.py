@@ -10,6 +10,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ class Identity:
             )
 
 
-class LazyArray(BackendArray):
+class LazyArray(BackendArray, ABC):
     """Base of arrays in files. A subclass has `shape` and `dtype` and reads integers and slices in `read`."""
 
     shape: tuple[int, ...]
@@ -126,9 +127,9 @@ class LazyArray(BackendArray):
     def _basic(self, key: Key) -> np.ndarray:
         return np.asarray(self.read(key), self.dtype)
 
+    @abstractmethod
     def read(self, key: Key) -> np.ndarray:
         """Return the part of the array that `key` picks."""
-        raise NotImplementedError
 
     def variable(self, dims: tuple[str, ...], attrs: dict[str, Any] | None = None) -> xr.Variable:
         """Return the array as a lazy xarray variable."""
