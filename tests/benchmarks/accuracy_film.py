@@ -32,6 +32,12 @@ PIXEL, CENTRE, TRIM, RADIUS = 0.3216, np.array([201, 176, 171]), 4, 0.8
 F64 = NDArray[np.float64]
 
 
+def numbers(text: str) -> list[int]:
+    """Return the areas that ``20-24`` or ``9,10,18,19`` names."""
+    ends = [part.partition("-")[::2] for part in text.split(",")]
+    return [number for first, last in ends for number in range(int(first), int(last or first) + 1)]
+
+
 def tiles(areas: list[int]) -> list[tuple[F64, F64]]:
     """Return the corners (x, y) of the authors' tiles of the areas, angstrom from the film centre."""
     found = scipy.io.loadmat(DATA / "alignPara.mat")
@@ -74,8 +80,7 @@ def main() -> None:
     parser.add_argument("--areas", default="20-24")
     parser.add_argument("--output", type=Path)
     chosen = parser.parse_args()
-    first, _, last = chosen.areas.partition("-")
-    boxes = tiles(list(range(int(first), int(last or first) + 1)))
+    boxes = tiles(numbers(chosen.areas))
     with tempfile.TemporaryDirectory() as scratch:
         output = chosen.output or Path(scratch) / "ta"
         sets = ("--set", f"folder={DATA}", "--set", f"areas={chosen.areas}", "--output", str(output))
