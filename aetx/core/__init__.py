@@ -2,7 +2,7 @@
 
 from aetx.core import accessor as accessor
 from aetx.core.halo import halo_map, halo_tables
-from aetx.core.params import Angle, Dose, Frequency, Length, Params
+from aetx.core.params import Angle, Dose, Energy, Frequency, Length, Params, SmallAngle
 from aetx.core.reader import Reader, reader
 from aetx.core.registry import Registry
 from aetx.core.stage import Forecast, InputSizes, Stage, Take, many, optional, stage
@@ -10,6 +10,7 @@ from aetx.core.stage import Forecast, InputSizes, Stage, Take, many, optional, s
 __all__ = [
     "Angle",
     "Dose",
+    "Energy",
     "Forecast",
     "Frequency",
     "InputSizes",
@@ -17,6 +18,7 @@ __all__ = [
     "Params",
     "Reader",
     "Registry",
+    "SmallAngle",
     "Stage",
     "Take",
     "halo_map",

@@ -25,6 +25,9 @@ Length = Annotated[float, Unit("angstrom")]
 Angle = Annotated[float, Unit("degree")]
 Dose = Annotated[float, Unit("e/angstrom**2")]
 Frequency = Annotated[float, Unit("1/angstrom")]
+Energy = Annotated[float, Unit("keV")]
+SmallAngle = Annotated[float, Unit("mrad")]
+"""An angle of the optics: aperture, detector, beam tilt."""
 
 
 class Params(BaseModel):

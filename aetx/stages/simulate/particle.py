@@ -10,8 +10,8 @@ import xarray as xr
 from pydantic import Field, model_validator
 
 from aetx.core import Forecast, InputSizes, Length, Params, stage
+from aetx.core.atoms import atoms_dataset, audit
 from aetx.core.element import Element, atomic_number
-from aetx.errors import InputError, Problem
 from aetx.kernels import particle as kernel
 from aetx.model import ATOMS
 
@@ -77,33 +77,5 @@ def particle(params: ParticleParams) -> xr.Dataset:
     empty = round(generator.uniform(0, params.vacancies) * len(sites))
     kept = np.sort(generator.permutation(len(sites))[empty:])
     position = kernel.displace(sites[kept], params.displacement, params.separation, generator, ATTEMPTS)
-    _audit(position, params)
-    return _label(position - position.mean(axis=0), params)
-
-
-def _audit(position: np.ndarray, params: ParticleParams) -> None:
-    """Refuse a particle without atoms, or with two atoms that are too close."""
-    if not len(position):
-        raise InputError(Problem("simulate.particle", "atom", "0", "at least one atom", "raise 'smallest'"))
-    wrong = kernel.too_close(position, params.separation)
-    if wrong.size:
-        raise InputError(
-            Problem(
-                "simulate.particle",
-                "displacement",
-                f"{wrong.size} atoms closer than {params.separation:g} angstrom after {ATTEMPTS} draws",
-                "none",
-                "lower 'displacement' or 'separation'",
-            )
-        )
-
-
-def _label(position: np.ndarray, params: ParticleParams) -> xr.Dataset:
-    count = len(position)
-    return xr.Dataset(
-        {
-            "position": (("atom", "axis"), position.astype(np.float64), {"units": "angstrom"}),
-            "species": ("atom", np.full(count, atomic_number(params.element), np.int32), {"units": "1"}),
-        },
-        coords={"atom": ("atom", np.arange(count), {"units": "1"}), "axis": ["x", "y", "z"]},
-    )
+    audit("simulate.particle", position, params.separation, "lower 'displacement' or 'separation', or raise 'smallest'")
+    return atoms_dataset(position - position.mean(axis=0), atomic_number(params.element))

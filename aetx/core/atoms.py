@@ -1,0 +1,71 @@
+"""Atoms as a dataset, and the audit that ends every generator of specimens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from aetx.errors import InputError, Problem
+from aetx.model import units
+
+F64 = NDArray[np.float64]
+
+
+def atoms_dataset(
+    position: F64,
+    species: NDArray[np.integer] | int,
+    columns: Mapping[str, tuple[NDArray[np.generic], str]] | None = None,
+) -> xr.Dataset:
+    """Return atoms numbered from 0, in memory.
+
+    Parameters
+    ----------
+    position
+        Shape (atoms, 3), columns x, y, z, angstrom.
+    species
+        Atomic number of each, or of all.
+    columns
+        Further variables: values, of shape (atoms,) or (atoms, 3), with their unit.
+    """
+    count = len(position)
+    numbers = np.broadcast_to(np.asarray(species, np.int32), (count,)).copy()
+    further = {
+        name: (("atom", "axis")[: values.ndim], values, {"units": units.canonical(unit)})
+        for name, (values, unit) in (columns or {}).items()
+    }
+    return xr.Dataset(
+        {
+            "position": (("atom", "axis"), np.asarray(position, np.float64), {"units": "angstrom"}),
+            "species": ("atom", numbers, {"units": "1"}),
+            **further,
+        },
+        coords={"atom": ("atom", np.arange(count), {"units": "1"}), "axis": ["x", "y", "z"]},
+    )
+
+
+def audit(stage: str, position: F64, separation: float, fix: str) -> None:
+    """Refuse a specimen without atoms, with one that is nowhere, or with two that are too close.
+
+    Parameters
+    ----------
+    stage
+        Who made it.
+    position
+        Shape (atoms, 3), angstrom.
+    separation
+        Least distance of two atoms, angstrom.
+    fix
+        What the user can change.
+    """
+    if not len(position):
+        raise InputError(Problem(stage, "atom", "0", "at least one atom", fix))
+    if not np.isfinite(position).all():
+        raise InputError(Problem(stage, "position", "values that are not finite", "finite positions", fix))
+    close = cKDTree(position).query_pairs(separation * (1 - 1e-9), output_type="ndarray")
+    if len(close):
+        found = f"{len(np.unique(close))} atoms closer than {separation:g} angstrom"
+        raise InputError(Problem(stage, "position", found, "none", fix))
