@@ -92,30 +92,43 @@ def too_close(points: F64, distance: float) -> NDArray[np.int64]:
     return np.unique(pairs).astype(np.int64)
 
 
-def displace(points: F64, size: float, distance: float, generator: np.random.Generator, attempts: int) -> F64:
-    """Move each point evenly within a cube, and draw again where two come too close.
+def displace(
+    points: F64, size: float | F64, distance: float, generator: np.random.Generator, attempts: int, gaussian: bool
+) -> F64:
+    """Move each point evenly within a cube, or normally distributed, and draw again where two come too close.
 
     Parameters
     ----------
     points
         Shape (points, 3).
     size
-        Half the edge of the cube, which is also the root mean square of the displacement in three dimensions.
+        Root mean square of the displacement in three dimensions, of all or of each, shape (points, 1). It is half
+        the edge of the cube, and the square root of three times the standard deviation along one axis.
     distance
         Least distance allowed.
     generator
         Where the numbers come from.
     attempts
         Number of draws for points that come too close; those that still do are left.
+    gaussian
+        Draw from a normal distribution, not evenly in a cube.
 
     Returns
     -------
     Positions, shape (points, 3).
     """
-    moved = points + generator.uniform(-size, size, points.shape)
+    sizes = np.broadcast_to(size, (len(points), 1))
+    moved = points + _draw(sizes, generator, gaussian)
     for _ in range(attempts):
         wrong = too_close(moved, distance)
         if not wrong.size:
             break
-        moved[wrong] = points[wrong] + generator.uniform(-size, size, (wrong.size, 3))
+        moved[wrong] = points[wrong] + _draw(sizes[wrong], generator, gaussian)
     return moved
+
+
+def _draw(sizes: F64, generator: np.random.Generator, gaussian: bool) -> F64:
+    shape = (len(sizes), 3)
+    if gaussian:
+        return generator.standard_normal(shape) * (sizes / np.sqrt(3))
+    return generator.uniform(-1, 1, shape) * sizes

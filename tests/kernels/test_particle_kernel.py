@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial import KDTree
 
@@ -49,15 +50,26 @@ def test_fcc_has_four_atoms_in_a_cell_and_twelve_neighbours() -> None:
     assert_allclose(distance[:, 13], 3.912)
 
 
-def test_displacements_have_the_size_asked_for() -> None:
+@pytest.mark.parametrize(("gaussian", "kurtosis"), [(False, 1.8), (True, 3.0)])
+def test_displacements_have_the_size_and_the_distribution_asked_for(gaussian: bool, kurtosis: float) -> None:
     points = particle.fcc_sites(3.912, 30.0, np.eye(3), np.zeros(3))
-    moved = particle.displace(points, 0.22, 2.0, np.random.default_rng(0), 10)
-    assert_allclose(np.sqrt(((moved - points) ** 2).sum(axis=1).mean()), 0.22, rtol=0.02)
+    moved = particle.displace(points, 0.22, 2.0, np.random.default_rng(0), 10, gaussian)
+    shift = moved - points
+    assert_allclose(np.sqrt((shift**2).sum(axis=1).mean()), 0.22, rtol=0.02)
+    assert_allclose((shift**4).mean() / (shift**2).mean() ** 2, kurtosis, rtol=0.04)
+
+
+def test_each_atom_may_have_its_own_displacement() -> None:
+    points = particle.fcc_sites(3.912, 30.0, np.eye(3), np.zeros(3))
+    sizes = np.where(points[:, :1] > 0, 0.3, 0.0)
+    shift = particle.displace(points, sizes, 0.0, np.random.default_rng(0), 0, True) - points
+    assert (shift[points[:, 0] <= 0] == 0).all()
+    assert_allclose(np.sqrt((shift[points[:, 0] > 0] ** 2).sum(axis=1).mean()), 0.3, rtol=0.03)
 
 
 def test_atoms_that_come_too_close_are_drawn_again() -> None:
     points = particle.fcc_sites(3.912, 12.0, np.eye(3), np.zeros(3))
-    free = particle.displace(points, 0.5, 0.0, np.random.default_rng(0), 0)
-    kept = particle.displace(points, 0.5, 2.3, np.random.default_rng(0), 500)
+    free = particle.displace(points, 0.5, 0.0, np.random.default_rng(0), 0, False)
+    kept = particle.displace(points, 0.5, 2.3, np.random.default_rng(0), 500, False)
     assert particle.too_close(free, 2.3).size > 0
     assert particle.too_close(kept, 2.3).size == 0

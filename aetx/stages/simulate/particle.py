@@ -9,16 +9,16 @@ import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
-from aetx.core import Forecast, InputSizes, Length, Params, stage
-from aetx.core.atoms import atoms_dataset, audit
+from aetx.core import Forecast, InputSizes, Length, stage
 from aetx.core.element import Element, atomic_number
+from aetx.core.specimens import DisplacementParams, finish
 from aetx.kernels import particle as kernel
 from aetx.model import ATOMS
 
 ATTEMPTS = 200
 
 
-class ParticleParams(Params):
+class ParticleParams(DisplacementParams):
     """Parameters of `particle`."""
 
     element: Element = Field(
@@ -31,10 +31,8 @@ class ParticleParams(Params):
         0.005, ge=0, le=0.5, description="greatest fraction of empty sites; the fraction is drawn from 0 to this"
     )
     displacement: Length = Field(
-        0.22, ge=0, le=2, description="root mean square distance of the atoms from their lattice sites"
+        0.22, ge=0, le=2, description="root mean square distance of the atoms from their sites, in three dimensions"
     )
-    separation: Length = Field(2.0, ge=0, le=10, description="least distance between two atoms")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of the random numbers")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -57,8 +55,9 @@ def particle(params: ParticleParams) -> xr.Dataset:
 
     The shape is a connected union of balls, scaled to a volume drawn evenly between those of the two diameters. It
     is cut from an fcc lattice turned and shifted at random; sites are emptied; then each atom moves evenly within a
-    cube of half edge `displacement`, whose root mean square in three dimensions is `displacement`, and moves that
-    bring two atoms closer than `separation` are drawn again. The mean position is the origin. The result is in memory.
+    cube of half edge `displacement`, or normally, by `displacement` in root mean square over three dimensions, and
+    moves that bring two atoms closer than `separation` are drawn again. The mean position is the origin. The result
+    is in memory.
 
     The published generator draws the shape on voxels and smooths it by 0.65 voxel; here it is analytic.
 
@@ -76,6 +75,8 @@ def particle(params: ParticleParams) -> xr.Dataset:
     sites = sites[kernel.inside(sites, centres, radii)]
     empty = round(generator.uniform(0, params.vacancies) * len(sites))
     kept = np.sort(generator.permutation(len(sites))[empty:])
-    position = kernel.displace(sites[kept], params.displacement, params.separation, generator, ATTEMPTS)
-    audit("simulate.particle", position, params.separation, "lower 'displacement' or 'separation', or raise 'smallest'")
-    return atoms_dataset(position - position.mean(axis=0), atomic_number(params.element))
+    gaussian = params.distribution == "gaussian"
+    position = kernel.displace(sites[kept], params.displacement, params.separation, generator, ATTEMPTS, gaussian)
+    fix = "lower 'displacement' or 'separation', or raise 'smallest'"
+    number = atomic_number(params.element)
+    return finish("simulate.particle", params, position, number, separation=params.separation, fix=fix)
