@@ -27,7 +27,8 @@ LAZY = ("chunkwise", "halo")
 QUICK: dict[str, dict[str, Any]] = {
     "reconstruct.resire": {"iterations": 4},
     "reconstruct.sirt": {"iterations": 4},
-    "simulate.images": {"pixels": 32, "tilts": 5, "pixel_size": 0.8, "background": 1.0},
+    "simulate.accretion": {"atoms": 200, "diameter": 19.0},
+    "simulate.images": {"width_spread": 0.05, "height_spread": 0.1},
     "simulate.particle": {"smallest": 16.0, "largest": 18.0},
 }
 """Parameters that make a stage quick here; the promises hold for all."""
