@@ -39,6 +39,26 @@ def union_of_balls(generator: np.random.Generator) -> tuple[F64, F64, float]:
             return centres, radii, float(filled.mean())
 
 
+def random_shape(generator: np.random.Generator, smallest: float, largest: float) -> tuple[F64, F64, float]:
+    """Draw a union of balls with a volume drawn evenly between those of two balls.
+
+    Parameters
+    ----------
+    generator
+        Where the numbers come from.
+    smallest, largest
+        Diameters of the two balls, angstrom.
+
+    Returns
+    -------
+    Centres, shape (balls, 3); radii, shape (balls,); the volume of the union.
+    """
+    centres, radii, filled = union_of_balls(generator)
+    volume = generator.uniform(np.pi / 6 * smallest**3, np.pi / 6 * largest**3)
+    scale = (volume / filled) ** (1 / 3)
+    return centres * scale, radii * scale, float(volume)
+
+
 def random_rotation(generator: np.random.Generator) -> F64:
     """Draw a rotation matrix, shape (3, 3), evenly over all orientations (a random unit quaternion)."""
     w, x, y, z = (lambda q: q / np.linalg.norm(q))(generator.standard_normal(4))

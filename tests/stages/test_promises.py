@@ -28,6 +28,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "reconstruct.resire": {"iterations": 4},
     "reconstruct.sirt": {"iterations": 4},
     "simulate.accretion": {"atoms": 200, "diameter": 19.0},
+    "simulate.amorphous": {"smallest": 16.0, "largest": 18.0},
     "simulate.images": {"width_spread": 0.05, "height_spread": 0.1},
     "simulate.particle": {"smallest": 16.0, "largest": 18.0},
 }

@@ -66,10 +66,7 @@ def particle(params: ParticleParams) -> xr.Dataset:
     J. Lee, C. Jeong, Y. Yang, Nature Communications 12, 1962 (2021), doi:10.1038/s41467-021-22204-1.
     """
     generator = np.random.default_rng(params.seed)
-    least, most = (math.pi / 6 * edge**3 for edge in (params.smallest, params.largest))
-    centres, radii, filled = kernel.union_of_balls(generator)
-    scale = (generator.uniform(least, most) / filled) ** (1 / 3)
-    centres, radii = centres * scale, radii * scale
+    centres, radii, _ = kernel.random_shape(generator, params.smallest, params.largest)
     reach = float((np.linalg.norm(centres, axis=1) + radii).max())
     sites = kernel.fcc_sites(params.lattice_constant, reach, kernel.random_rotation(generator), generator.random(3))
     sites = sites[kernel.inside(sites, centres, radii)]
