@@ -11,7 +11,8 @@ stage = Registry().stage
 def main() -> tuple[int, int, float]:
     """Return the number of true atoms, of those found within 1 angstrom, and their distance in pm (r.m.s.)."""
     truth = stage("simulate.particle")(smallest=14.0, largest=16.0, seed=1)
-    series = stage("simulate.images")(truth, pixels=80, pixel_size=0.358, first=-70.0, last=70.0, background=1.0)
+    expected = stage("simulate.images")(truth, pixels=80, pixel_size=0.358, first=-70.0, last=70.0, tilt_error=0.4)
+    series = stage("simulate.acquisition")(expected, dose=7656.0, background=0.001)
     cleared = stage("prepare.background")(series)
     volume = stage("reconstruct.resire")(cleared, iterations=30, tolerance=0.0)
     atoms = stage("trace.peaks")(volume, separation=1.6, threshold=0.4)

@@ -17,6 +17,7 @@ from scipy.spatial import KDTree
 from aetx.io import open_input
 from aetx.model import ATOMS, FILE
 from aetx.recipe import Plan, load
+from aetx.stages.simulate.acquisition import acquisition
 from aetx.stages.simulate.images import images
 from aetx.stages.simulate.particle import particle
 
@@ -114,7 +115,8 @@ def test_the_quickstart_finds_every_atom(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::aetx.errors.AetxWarning")
 def test_a_series_of_ones_own_gives_its_atoms_and_not_their_mirror_image(tmp_path: Path) -> None:
     truth = particle(smallest=14.0, largest=16.0, seed=2)
-    series = images(truth, pixels=80, first=-70.0, last=70.0, background=1.0, dose=20_000.0)
+    expected = images(truth, pixels=80, first=-70.0, last=70.0, tilt_error=0.4)
+    series = acquisition(expected, background=0.001, dose=20_000.0)
     with mrcfile.new(tmp_path / "mine.mrc") as file:
         file.set_data(series["image"].values)
         file.set_image_stack()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from aetx.core.params import Angle, Params
+from aetx.errors import InputError, Problem
 
 F64 = NDArray[np.float64]
 NAMES = ("phi", "theta", "psi")
@@ -47,6 +48,15 @@ def poses(params: TiltParams, like: xr.Dataset | None = None) -> F64:
         return np.stack([like[name].values.astype(float) for name in NAMES], axis=1)
     theta = np.array(params.theta) if params.theta else np.linspace(params.first, params.last, params.tilts)
     return np.stack([np.full(theta.size, params.phi), theta, np.full(theta.size, params.psi)], axis=1)
+
+
+def refuse_twice(stage: str, params: TiltParams, like: xr.Dataset | None, *further: str) -> None:
+    """Refuse angles, and the parameters that `further` names, where they are stated beside a series that has them."""
+    twice = sorted({*TiltParams.model_fields, *further} & params.model_fields_set)
+    if like is not None and twice:
+        raise InputError(
+            Problem(stage, ", ".join(twice), "stated beside a series `like`", "one of the two", "leave out the other")
+        )
 
 
 def pose_coords(angles: F64) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Images of atoms: rotation into the frame of the camera, Gaussian rendering, counts and their noise."""
+"""Images of atoms: rotation into the frame of the camera, Gaussians, scattering factors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import math
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
+
+from aetx.kernels.profiles import NARROW
+from aetx.kernels.scattering import kirkland
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-PLATINUM = 0.0229
-"""ADF cross-section of one Pt atom, angstrom**2, first Born approximation, 40-200 mrad at 300 keV."""
-RATIOS = {6: 0.008, 8: 0.014, 14: 0.043, 22: 0.096, 28: 0.153, 46: 0.380, 56: 0.538, 78: 1.0}
-"""The same cross-section of other elements, relative to Pt."""
 REACH = 5.0
-"""Where the picture of an atom ends, in its standard deviations: 3e-7 of its counts lie beyond."""
+"""Where the Gaussian of an atom ends, in its standard deviations: 3e-7 of its integral lie beyond."""
+TAIL = 8.0
+"""Where the picture of an atom with its scattering factor ends beyond the edge of an image, angstrom: 1e-4 of the most
+extended element lies further away."""
 
 
 def rotation(phi: float, theta: float, psi: float) -> F64:
@@ -33,23 +36,9 @@ def to_camera(position: F64, phi: float, theta: float, psi: float) -> F64:
     return np.ascontiguousarray(position @ rotation(phi, theta, psi))
 
 
-def adf_cross_section(numbers: NDArray[np.integer]) -> F64:
-    """Return the cross-section for scattering onto the ADF detector, angstrom**2, of each atomic number above 0.
-
-    Between the tabulated elements the logarithm goes straight in the logarithm of Z; beyond them it keeps the
-    exponent 1.83.
-    """
-    known = np.log(np.array(list(RATIOS), float))
-    ratios = np.log(np.array(list(RATIOS.values())))
-    wanted = np.log(np.asarray(numbers, float))
-    found = np.interp(wanted, known, ratios)
-    found += 1.83 * (np.maximum(wanted - known[-1], 0.0) + np.minimum(wanted - known[0], 0.0))
-    return PLATINUM * np.exp(found)
-
-
 @njit(nogil=True, cache=True)
-def render(x: F64, y: F64, height: F64, width: F64, rows: int, columns: int, integrated: bool) -> F32:
-    """Draw atoms as two-dimensional Gaussians.
+def render(x: F64, y: F64, height: F64, width: F64, rows: int, columns: int) -> F32:
+    """Draw atoms as two-dimensional Gaussians; those narrower than a pixel are integrated over each pixel.
 
     Parameters
     ----------
@@ -58,11 +47,9 @@ def render(x: F64, y: F64, height: F64, width: F64, rows: int, columns: int, int
     height
         Integral of each atom over the image, shape (atoms,).
     width
-        Standard deviation of each atom in pixels, shape (atoms,).
+        Standard deviation of each atom in pixels, above 0, shape (atoms,).
     rows, columns
         Size of the image.
-    integrated
-        Take the integral over each pixel; else the value at its centre, which suits widths above one pixel.
 
     Returns
     -------
@@ -70,14 +57,14 @@ def render(x: F64, y: F64, height: F64, width: F64, rows: int, columns: int, int
     """
     image = np.zeros((rows, columns), np.float32)
     for i in range(x.size):
-        reach = math.ceil(5.0 * width[i]) + 1
+        reach = math.ceil(REACH * width[i]) + 1
         centre_x, centre_y = math.floor(x[i] + 0.5), math.floor(y[i] + 0.5)
         left, right = max(0, centre_x - reach), min(columns, centre_x + reach + 1)
         low, high = max(0, centre_y - reach), min(rows, centre_y + reach + 1)
         if left >= right or low >= high:
             continue
-        across = _profile(x[i], width[i], left, right, integrated)
-        along = _profile(y[i], width[i], low, high, integrated)
+        across = _profile(x[i], width[i], left, right)
+        along = _profile(y[i], width[i], low, high)
         for row in range(low, high):
             scale = np.float32(height[i] * along[row - low])
             for column in range(left, right):
@@ -86,9 +73,9 @@ def render(x: F64, y: F64, height: F64, width: F64, rows: int, columns: int, int
 
 
 @njit(nogil=True, cache=True)
-def _profile(centre: float, width: float, first: int, last: int, integrated: bool) -> F32:
+def _profile(centre: float, width: float, first: int, last: int) -> F32:
     profile = np.empty(last - first, np.float32)
-    if integrated:
+    if width < NARROW:
         scale = 1.0 / (width * math.sqrt(2.0))
         before = math.erf((first - 0.5 - centre) * scale)
         for i in range(first, last):
@@ -103,17 +90,38 @@ def _profile(centre: float, width: float, first: int, last: int, integrated: boo
     return profile
 
 
-def smooth_level(rows: int, columns: int, level: float, variation: float, generator: np.random.Generator) -> F32:
-    """Draw a background: a level times one plus a random second-order polynomial of at most `variation`."""
-    v, u = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
-    terms = np.stack([u, v, u * u - 1 / 3, u * v, v * v - 1 / 3])
-    shape = np.tensordot(generator.standard_normal(5), terms, axes=1)
-    return (level * (1.0 + variation * shape / max(float(np.abs(shape).max()), 1e-12))).astype(np.float32)
+def scattered(
+    x: F64, y: F64, height: F64, width: F64, species: NDArray[np.integer], step: float, rows: int, columns: int
+) -> F32:
+    """Draw atoms whose Gaussians are multiplied in Fourier space by their scattering factors f(q) / f(0).
+
+    Exact for widths from one pixel on, where Gaussians have nothing beyond the Nyquist frequency.
+
+    Parameters
+    ----------
+    x, y, height, width, rows, columns
+        As for `render`.
+    species
+        Atomic number of each atom, 1 to 103, shape (atoms,).
+    step
+        Edge of a pixel, angstrom.
+
+    References
+    ----------
+    E. J. Kirkland, Advanced Computing in Electron Microscopy (2010), doi:10.1007/978-1-4419-6533-2 (factors).
+    """
+    margin = math.ceil(TAIL / step)
+    tall, wide = (next_fast_len(size + 2 * margin, real=True) for size in (rows, columns))
+    spectrum = np.zeros((tall, wide // 2 + 1), np.complex64)
+    for number in np.unique(species):
+        of = species == number
+        drawn = render(x[of] + margin, y[of] + margin, height[of], width[of], tall, wide)
+        spectrum += rfft2(drawn) * _factor(int(number), tall, wide, step)
+    image = irfft2(spectrum, (tall, wide))[margin : margin + rows, margin : margin + columns]
+    return np.ascontiguousarray(np.maximum(image, 0))
 
 
-def detect(expected: F32, gain: float, offset: float, read_noise: float, generator: np.random.Generator) -> F32:
-    """Return gain * Poisson(expected) + offset + normal(0, read_noise), the same shape."""
-    counted = gain * generator.poisson(expected) + offset
-    if read_noise > 0:
-        counted = counted + generator.normal(0.0, read_noise, expected.shape)
-    return counted.astype(np.float32)
+def _factor(number: int, rows: int, columns: int, step: float) -> F32:
+    """Return f(q) / f(0) on the half grid of a real Fourier transform."""
+    q = np.hypot(fftfreq(rows, step)[:, None], rfftfreq(columns, step))
+    return (kirkland(number, q) / kirkland(number, 0.0)).astype(np.float32)

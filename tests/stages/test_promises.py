@@ -28,11 +28,15 @@ QUICK: dict[str, dict[str, Any]] = {
     "reconstruct.resire": {"iterations": 4},
     "reconstruct.sirt": {"iterations": 4},
     "simulate.accretion": {"atoms": 200, "diameter": 19.0},
+    "simulate.acquisition": {"dose": 1.0, "background": 1.0, "film": 0.1, "shift": 0.3, "drift": 0.4, "jitter": 0.1},
     "simulate.amorphous": {"smallest": 16.0, "largest": 18.0},
     "simulate.images": {"width_spread": 0.05, "height_spread": 0.1},
     "simulate.particle": {"smallest": 16.0, "largest": 18.0},
 }
 """Parameters that make a stage quick here; the promises hold for all."""
+
+FRACTIONS = ("simulate.acquisition",)
+"""Stages whose images are fractions of the incident electrons."""
 
 CUTS: tuple[dict[str, int], ...] = ({"tilt": 1, "z": 9, "y": 7, "x": 24}, {"tilt": 4, "z": 24, "y": 24, "x": 5})
 
@@ -44,6 +48,8 @@ def inputs(stage: Stage, specimen: Make) -> list[Any]:
     made: list[Any] = []
     for take in stage.takes.values():
         whole = specimen(take.kind.name)
+        if stage.name in FRACTIONS:
+            whole["image"].attrs["units"] = "1"
         if take.form == "many":
             axis = "x" if "x" in whole.dims else next(iter(whole.dims))
             size = whole.sizes[axis]

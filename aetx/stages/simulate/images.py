@@ -1,88 +1,108 @@
-"""Linear ADF images of atoms, with counting noise and errors of the angles."""
+"""Linear ADF images of atoms: what a detector would see on average, without channelling."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import dask.array as da
 import numpy as np
 import xarray as xr
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from aetx.core import Angle, Dose, Forecast, InputSizes, Length, Params, stage
+from aetx.core import Angle, Energy, Forecast, InputSizes, Length, SmallAngle, optional, stage
+from aetx.core.tilts import NAMES, TiltParams, centred_axis, count_of, pose_coords, poses, refuse_twice
+from aetx.core.tomography import origin, pixel_size
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import rendering
-from aetx.model import ATOMS, TILT_SERIES, positions
+from aetx.kernels.scattering import ELEMENTS, adf_cross_section
+from aetx.model import ATOMS, TILT_SERIES, positions, units
 
-NARROWEST, WIDEST = 1 / 3, 2.0
-"""Limits of an atom's width in units of the mean width, as in the published training data."""
+PLATINUM = 78
+"""Atomic number of the element whose signal all atoms have where contrast is equal."""
+WIDTHS, HEIGHTS = (1 / 3, 2.0), (1 / 2, 3 / 2)
+"""Limits of an atom's width and height in units of their means, as in the published training data."""
 
 
-class ImagesParams(Params):
+class ImagesParams(TiltParams):
     """Parameters of `images`."""
 
-    tilts: int = Field(21, ge=1, le=10_000, description="number of images, at even steps from first to last")
-    first: Angle = Field(-65.0, ge=-360, le=360, description="theta of the first image")
-    last: Angle = Field(65.0, ge=-360, le=360, description="theta of the last image")
-    angles: tuple[Angle, ...] = Field(
-        (), max_length=10_000, description="theta of every image; then first, last and tilts are not used"
-    )
-    phi: Angle = Field(0.0, ge=-360, le=360, description="phi of every image")
-    psi: Angle = Field(0.0, ge=-360, le=360, description="psi of every image")
     tilt_error: Angle = Field(
-        0.4, ge=0, le=20, description="greatest error of each of the three angles; the series carries those without"
+        0.0, ge=0, le=20, description="greatest error of each of the three angles; the series carries those without"
     )
     pixels: int = Field(256, ge=2, le=16384, description="rows and columns of each image")
     pixel_size: Length = Field(0.358, gt=0, le=10, description="edge of a pixel")
     width: Length = Field(0.45, gt=0, le=10, description="mean Gaussian standard deviation of an atom in the image")
     width_spread: Length = Field(0.0, ge=0, le=5, description="standard deviation of the width from atom to atom")
+    height_spread: float = Field(
+        0.0, ge=0, le=1, description="standard deviation of the signal from atom to atom, as a fraction of it"
+    )
+    columns: tuple[Literal["width", "intensity"], ...] = Field(
+        (), max_length=2, description="columns of the atoms that say the width, or the integral, of each"
+    )
+    profile: Literal["gaussian", "kirkland"] = Field(
+        "gaussian", description="shape of an atom: a Gaussian, or that with the element's scattering factor f(q)/f(0)"
+    )
     contrast: Literal["element", "equal"] = Field(
         "element", description="signal of an atom: by its element (Born approximation), or that of Pt for all"
     )
-    dose: Dose = Field(7656.0, gt=0, le=1e9, description="electrons per area of each image")
-    background: float = Field(0.0, ge=0, le=1e6, description="mean electrons per pixel beside those of the atoms")
-    background_variation: float = Field(
-        0.0, ge=0, le=1, description="greatest smooth deviation of the background, as a fraction of it"
-    )
-    noise: Literal["poisson", "none"] = Field("poisson", description="counting and reading noise, or neither")
-    gain: float = Field(1.0, gt=0, le=1e6, description="counts per detected electron")
-    offset: float = Field(0.0, ge=-1e6, le=1e6, description="counts without any electron")
-    read_noise: float = Field(0.0, ge=0, le=1e6, description="standard deviation of the reading noise, counts")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of the random numbers, one stream for each image")
+    energy: Energy = Field(300.0, gt=0, le=5000, description="kinetic energy of the electrons")
+    inner: SmallAngle = Field(40.0, ge=0, le=1000, description="inner edge of the annular detector")
+    outer: SmallAngle = Field(200.0, gt=0, le=1000, description="outer edge of the annular detector")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the errors of the angles and of what varies")
+
+    @model_validator(mode="after")
+    def _without_contradiction(self) -> Self:
+        if self.inner >= self.outer:
+            raise ValueError(f"inner below outer, {self.outer:g} mrad")
+        voided = {"width": {"width", "width_spread"}, "intensity": set(SIGNAL)}
+        for column in self.columns:
+            if twice := sorted(voided[column] & self.model_fields_set):
+                raise ValueError(f"either the column {column} or {', '.join(twice)}, not both")
+        return self
+
+
+SIGNAL = ("height_spread", "contrast", "energy", "inner", "outer")
+"""Parameters that say how much signal an atom gives."""
 
 
 def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     atoms = inputs["atoms"][0].get("atom", 1)
-    tilts = len(params.angles) or params.tilts
+    sizes = {"tilt": count_of(params), "y": params.pixels, "x": params.pixels}
+    for like in inputs.get("like", ()):
+        sizes = {name: like.get(name, 1) for name in sizes}
     window = (2 * (rendering.REACH * params.width / params.pixel_size + 2)) ** 2
-    area = params.pixels**2
-    seconds = tilts * (area * 1e-7 + min(atoms * window, atoms * float(area)) * 1e-9) + 0.05
-    return Forecast(
-        {"tilt": tilts, "y": params.pixels, "x": params.pixels}, memory=2 * area * 40 + atoms * 100, seconds=seconds
-    )
+    area = sizes["y"] * sizes["x"]
+    transforms = 3e-7 if params.profile == "kirkland" else 0.0
+    seconds = sizes["tilt"] * (area * (2e-9 + transforms) + atoms * (min(window, float(area)) * 1e-9 + 2e-7)) + 0.05
+    return Forecast(sizes, memory=2 * area * (60 if transforms else 8) + atoms * 200, seconds=seconds)
 
 
 @stage(
     "simulate.images",
-    takes={"atoms": ATOMS},
+    takes={"atoms": ATOMS, "like": optional(TILT_SERIES)},
     gives=TILT_SERIES,
     params=ImagesParams,
-    version=1,
+    version=2,
     forecast=_forecast,
 )
-def images(atoms: xr.Dataset, params: ImagesParams) -> xr.Dataset:
-    """Linear ADF-STEM images of atoms at given tilts, in counts.
+def images(atoms: xr.Dataset, like: xr.Dataset | None, params: ImagesParams) -> xr.Dataset:
+    """Linear ADF-STEM images of atoms at given tilts, as fractions of the incident electrons, without noise.
 
-    An atom at r appears at the x and y of p = transpose(R) r with R = Rz(phi) Ry(theta) Rx(psi), as a Gaussian
+    An atom at r appears at the x and y of p = transpose(R) r with R = Rz(phi) Ry(theta) Rx(psi), as
 
-        I(x, y) = dose * pixel**2 * sigma / (2 pi w**2) * exp(-((x - p_x)**2 + (y - p_y)**2) / (2 w**2))
+        I(x, y) = sigma * G(x - p_x, y - p_y),     G(x, y) = exp(-(x**2 + y**2) / (2 w**2)) / (2 pi w**2)
 
-    whose sum is dose times the cross-section sigma for scattering onto the detector (0.0229 angstrom**2 for Pt in
-    the first Born approximation, 40-200 mrad, 300 keV: 175 electrons at 7,656 e/angstrom**2); widths below one
-    pixel are integrated over the pixel. The background is added, then z = gain * Poisson(I) + offset +
-    Normal(0, read_noise). Images are drawn with `true_phi`, `true_theta` and `true_psi`; the coordinates phi, theta
-    and psi are those without the error, which is what an experimenter knows. Lazy, one image per chunk.
+    whose integral is the cross-section sigma for scattering onto the annular detector (0.0229 angstrom**2 for Pt in
+    the first Born approximation, 40-200 mrad, 300 keV: 175 electrons at 7,656 e/angstrom**2); Gaussians narrower than
+    a pixel are integrated over it. With `profile: kirkland` the transform of G is multiplied by f(q) / f(0) of the
+    element. An `intensity` among the columns is that integral; where its unit is not angstrom**2, the images have its
+    unit per angstrom**2.
+
+    The poses and the pixels are those stated, or those of a series `like`. Images are drawn with `true_phi`,
+    `true_theta` and `true_psi`; the coordinates phi, theta and psi are those without the error, which is what an
+    experimenter knows. Widths that vary stay within 1/3 and 2 of their mean, signals within 1/2 and 3/2. Lazy, one
+    image per chunk.
 
     A linear model knows no channelling: real columns of atoms along the beam are brighter than their sum.
 
@@ -91,35 +111,42 @@ def images(atoms: xr.Dataset, params: ImagesParams) -> xr.Dataset:
     J. Lee, C. Jeong, Y. Yang, Nature Communications 12, 1962 (2021), doi:10.1038/s41467-021-22204-1 (conditions);
     E. J. Kirkland, Advanced Computing in Electron Microscopy (2010), doi:10.1007/978-1-4419-6533-2 (cross-sections).
     """
-    theta = np.array(params.angles) if params.angles else np.linspace(params.first, params.last, params.tilts)
-    nominal = np.stack([np.full(theta.size, params.phi), theta, np.full(theta.size, params.psi)], axis=1)
-    streams = np.random.SeedSequence(params.seed).spawn(theta.size + 1)
-    generator = np.random.default_rng(streams[0])
+    refuse_twice("simulate.images", params, like, "pixels", "pixel_size")
+    frame = _frame(params, like)
+    step = params.pixel_size if like is None else pixel_size(like)
+    nominal = poses(params, like)
+    generator = np.random.default_rng(params.seed)
     true = nominal + generator.uniform(-params.tilt_error, params.tilt_error, nominal.shape)
-    position = positions(atoms)
-    width = np.full(len(position), params.width)
-    if params.width_spread > 0:
-        width = _spread(params.width, params.width_spread, len(position), generator)
-    _warn_of_atoms_outside(position, params)
-    scene = {
-        "poses": np.deg2rad(true),
-        "position": position,
-        "height": params.dose * _cross_sections(atoms, params),
-        "width": width,
-        "params": params,
-        "streams": streams[1:],
-    }
-    size = params.pixels
+    width = _widths(atoms, params, generator)
+    height, unit = _heights(atoms, params, generator)
+    species = atoms["species"].values
+    if params.profile == "kirkland":
+        _require_elements(species, "set profile: gaussian")
+    place = origin(frame)
+    position = positions(atoms) - np.array([place[axis] for axis in "xyz"])
+    corner = np.array([float(frame["x"][0]), float(frame["y"][0])])
+    count, rows, columns = (frame.sizes[axis] for axis in ("tilt", "y", "x"))
+    _warn_of_atoms_outside(position, true, corner, (corner[0] + (columns - 1) * step, corner[1] + (rows - 1) * step))
     data = da.map_blocks(
         _draw,
-        da.arange(theta.size, chunks=1),
+        da.arange(count, chunks=1),
         new_axis=[1, 2],
-        chunks=((1,) * theta.size, (size,), (size,)),
+        chunks=((1,) * count, (rows,), (columns,)),
         dtype=np.float32,
         meta=np.empty((0, 0, 0), np.float32),
-        **scene,
+        poses=np.deg2rad(true),
+        position=position,
+        height=height,
+        width=width / step,
+        species=species if params.profile == "kirkland" else None,
+        corner=corner,
+        step=step,
+        shape=(rows, columns),
     )
-    return _label(data, nominal, true, params)
+    variables: dict[str, Any] = {
+        f"true_{name}": ("tilt", true[:, i], {"units": "degree"}) for i, name in enumerate(NAMES)
+    }
+    return frame.assign(image=(("tilt", "y", "x"), data, {"units": unit}), **variables)
 
 
 def _draw(number: np.ndarray, **scene: Any) -> np.ndarray:
@@ -133,71 +160,90 @@ def _image(
     position: np.ndarray,
     height: np.ndarray,
     width: np.ndarray,
-    params: ImagesParams,
-    streams: list[np.random.SeedSequence],
+    species: np.ndarray | None,
+    corner: np.ndarray,
+    step: float,
+    shape: tuple[int, int],
 ) -> np.ndarray:
-    """Draw one image; its random numbers depend on the seed and on its number only."""
-    size, step = params.pixels, params.pixel_size
-    seen = rendering.to_camera(position, *poses[index]) / step + size // 2
-    small = bool(width.size and width.min() < step)
-    expected = rendering.render(
-        np.ascontiguousarray(seen[:, 0]), np.ascontiguousarray(seen[:, 1]), height, width / step, size, size, small
-    )
-    generator = np.random.default_rng(streams[index])
-    expected += rendering.smooth_level(size, size, params.background, params.background_variation, generator)
-    if params.noise == "none":
-        return (params.gain * expected + params.offset).astype(np.float32)
-    return rendering.detect(expected, params.gain, params.offset, params.read_noise, generator)
+    """Draw one image: heights in units of pixel**2 go in, so that the sum of the image times pixel**2 is theirs."""
+    seen = (rendering.to_camera(position, *poses[index])[:, :2] - corner) / step
+    x, y = np.ascontiguousarray(seen[:, 0]), np.ascontiguousarray(seen[:, 1])
+    if species is None:
+        return rendering.render(x, y, height / step**2, width, *shape)
+    return rendering.scattered(x, y, height / step**2, width, species, step, *shape)
 
 
-def _cross_sections(atoms: xr.Dataset, params: ImagesParams) -> np.ndarray:
-    species = atoms["species"].values
-    if params.contrast == "equal":
-        return np.full(species.size, rendering.PLATINUM)
-    unknown = int((species <= 0).sum())
-    if unknown:
-        raise InputError(
-            Problem(
-                "simulate.images: atoms",
-                "species",
-                f"{unknown} atoms of unknown element",
-                "an atomic number for each",
-                "name the elements, or set contrast: equal",
-            )
-        )
-    return rendering.adf_cross_section(species)
+def _frame(params: ImagesParams, like: xr.Dataset | None) -> xr.Dataset:
+    """Return the poses, the pixels and the origin of the images, without the images."""
+    if like is None:
+        axes = {axis: centred_axis(axis, params.pixels, params.pixel_size) for axis in ("y", "x")}
+        return xr.Dataset(coords={**pose_coords(poses(params)), **axes})
+    place = {"origin": like["origin"].variable} if "origin" in like else {}
+    names = ("tilt", *NAMES, "y", "x", *(["axis"] if place else []))
+    return xr.Dataset(place, {name: like[name].variable for name in names})
 
 
-def _spread(mean: float, spread: float, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw widths from a normal distribution cut at the limits."""
-    width = generator.normal(mean, spread, count)
-    while (outside := (width < NARROWEST * mean) | (width > WIDEST * mean)).any():
-        width[outside] = generator.normal(mean, spread, int(outside.sum()))
+def _widths(atoms: xr.Dataset, params: ImagesParams, generator: np.random.Generator) -> np.ndarray:
+    """Return the width of each atom, angstrom."""
+    if "width" not in params.columns:
+        return params.width * _spread(params.width_spread / params.width, WIDTHS, atoms.sizes["atom"], generator)
+    width = np.asarray(_column(atoms, "width").values, float)
+    if not (width > 0).all():
+        found = f"{int((~(width > 0)).sum())} atoms without one above 0"
+        raise InputError(Problem("simulate.images: atoms", "width", found, "widths", "leave width out of 'columns'"))
     return width
 
 
-def _warn_of_atoms_outside(position: np.ndarray, params: ImagesParams) -> None:
-    room = (params.pixels - params.pixels // 2 - 1) * params.pixel_size
-    outside = int((np.linalg.norm(position, axis=1) > room).sum())
-    if outside:
-        text = f"{outside} of {len(position)} atoms are further from the centre than the edge of the images, {room:.1f}"
-        warnings.warn(f"{text} angstrom: at some tilts they may not be seen", AetxWarning, stacklevel=4)
+def _heights(atoms: xr.Dataset, params: ImagesParams, generator: np.random.Generator) -> tuple[np.ndarray, str]:
+    """Return the integral of each atom, and the unit of the images."""
+    if "intensity" in params.columns:
+        column = _column(atoms, "intensity")
+        height = np.asarray(column.values, float)
+        if not np.isfinite(height).all():
+            found = f"{int((~np.isfinite(height)).sum())} atoms without one"
+            fix = "leave intensity out of 'columns'"
+            raise InputError(Problem("simulate.images: atoms", "intensity", found, "finite intensities", fix))
+        return height, units.canonical(f"({column.attrs['units']})/angstrom**2")
+    species = atoms["species"].values
+    if params.contrast == "equal":
+        species = np.full(species.size, PLATINUM)
+    _require_elements(species, "set contrast: equal")
+    height = adf_cross_section(species, params.energy, params.inner, params.outer)
+    return height * _spread(params.height_spread, HEIGHTS, species.size, generator), "1"
 
 
-def _label(data: da.Array, nominal: np.ndarray, true: np.ndarray, params: ImagesParams) -> xr.Dataset:
-    count, size = len(nominal), params.pixels
-    axis = (np.arange(size) - size // 2) * params.pixel_size
-    names = ("phi", "theta", "psi")
-    return xr.Dataset(
-        {
-            "image": (("tilt", "y", "x"), data, {"units": "count"}),
-            "dose": ("tilt", np.full(count, params.dose), {"units": "e/angstrom**2"}),
-            **{f"true_{name}": ("tilt", true[:, i], {"units": "degree"}) for i, name in enumerate(names)},
-        },
-        coords={
-            "tilt": ("tilt", np.arange(count), {"units": "1"}),
-            **{name: ("tilt", nominal[:, i], {"units": "degree"}) for i, name in enumerate(names)},
-            "y": ("y", axis, {"units": "angstrom"}),
-            "x": ("x", axis, {"units": "angstrom"}),
-        },
-    )
+def _column(atoms: xr.Dataset, name: str) -> xr.DataArray:
+    if name not in atoms:
+        have = ", ".join(map(str, atoms.data_vars))
+        fix = f"leave {name} out of 'columns'"
+        raise InputError(Problem("simulate.images: atoms", name, have, f"a column {name!r}", fix))
+    return atoms[name]
+
+
+def _require_elements(species: np.ndarray, fix: str) -> None:
+    unknown = int(((species < 1) | (species > ELEMENTS)).sum())
+    if unknown:
+        found, wanted = f"{unknown} atoms of unknown element", f"atomic numbers from 1 to {ELEMENTS}"
+        raise InputError(Problem("simulate.images: atoms", "species", found, wanted, f"name the elements, or {fix}"))
+
+
+def _spread(spread: float, limits: tuple[float, float], count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw factors about one from a normal distribution cut at the limits."""
+    factor = np.ones(count)
+    if spread > 0:
+        factor = generator.normal(1.0, spread, count)
+        while (outside := (factor < limits[0]) | (factor > limits[1])).any():
+            factor[outside] = generator.normal(1.0, spread, int(outside.sum()))
+    return factor
+
+
+def _warn_of_atoms_outside(
+    position: np.ndarray, angles: np.ndarray, first: np.ndarray, last: tuple[float, float]
+) -> None:
+    outside = np.zeros(len(position), bool)
+    for pose in np.deg2rad(angles):
+        seen = rendering.to_camera(position, *pose)[:, :2]
+        outside |= ((seen < first) | (seen > last)).any(axis=1)
+    if outside.any():
+        text = f"{int(outside.sum())} of {len(position)} atoms are outside the images at some tilts"
+        warnings.warn(f"{text}: raise 'pixels' if they should be seen", AetxWarning, stacklevel=4)
