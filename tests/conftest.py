@@ -118,6 +118,65 @@ def make_series(tilts: int = 9, height: float = 100.0) -> xr.Dataset:
     )
 
 
+def make_scan(tilts: int = 2) -> xr.Dataset:
+    """Discs of 20 mrad at 300 keV that the gradient of the images displaces; each pattern sums to one."""
+    images = make_series(tilts)
+    small = images["image"].values[:, 4:20:4, 4:20:3] / 100
+    shift = np.stack([np.gradient(small, axis=1), np.gradient(small, axis=2)])
+    k = (np.arange(16) - 8) * 0.125
+    ky, kx = k[:, None], k[None, :]
+    away = np.hypot(ky - shift[0][..., None, None], kx - shift[1][..., None, None])
+    pattern = 1 / (1 + np.exp((away - 1.016) / 0.05))
+    pattern /= pattern.sum((-1, -2), keepdims=True)
+    poses = {name: images[name] for name in ("tilt", "phi", "theta", "psi")}
+    reciprocal = {"units": "1/angstrom"}
+    return xr.Dataset(
+        {
+            "pattern": (("tilt", "scan_y", "scan_x", "ky", "kx"), pattern.astype(np.float32), NONE),
+            "energy": ((), 300.0, {"units": "keV"}),
+            "semi_angle": ((), 20.0, {"units": "mrad"}),
+        },
+        coords={
+            **poses,
+            "scan_y": ("scan_y", images["y"].values[4:20:4], LENGTH),
+            "scan_x": ("scan_x", images["x"].values[4:20:3], LENGTH),
+            "ky": ("ky", k, reciprocal),
+            "kx": ("kx", k, reciprocal),
+        },
+        attrs={"aetx_schema": "scan_series/1"},
+    )
+
+
+def make_focal(tilts: int = 2) -> xr.Dataset:
+    """Bright-field images of the atoms as weak phase objects, at three defoci, in vacuum of one."""
+    images, wavelength = make_series(tilts), 0.0197
+    defocus = np.array([-60.0, 0.0, 60.0])
+    q = np.fft.fftfreq(SIZE, STEP)
+    square = q[:, None] ** 2 + q[None, :] ** 2
+    transfer = -2 * np.sin(np.pi * wavelength * defocus[:, None, None] * square)
+    spectrum = np.fft.fft2(images["image"].values / 1000)[:, None] * transfer
+    image = (1 + np.fft.ifft2(spectrum).real).astype(np.float32)
+    return xr.Dataset(
+        {
+            "image": (("tilt", "focus", "y", "x"), image, NONE),
+            "defocus": (("tilt", "focus"), np.tile(defocus, (tilts, 1)), LENGTH),
+            "energy": ((), 300.0, {"units": "keV"}),
+        },
+        coords={name: images[name] for name in ("tilt", "phi", "theta", "psi", "y", "x")},
+        attrs={"aetx_schema": "focal_series/1"},
+    )
+
+
+def make_frames() -> xr.Dataset:
+    """Five images of the atoms in time, each turned a little further."""
+    images = make_series(5)
+    return xr.Dataset(
+        {"image": (("frame", "y", "x"), images["image"].values, {"units": "count"})},
+        coords={name: images[name] for name in "yx"},
+        attrs={"aetx_schema": "frames/1"},
+    )
+
+
 def make_score() -> xr.Dataset:
     return xr.Dataset({"r1": ((), 0.1, NONE)}, attrs={"aetx_schema": "score/1"})
 
@@ -140,7 +199,15 @@ def small_series() -> xr.Dataset:
 @pytest.fixture
 def specimen() -> Callable[[str], xr.Dataset]:
     """Return a function from the name of a kind to a small dataset of it; all show the same specimen."""
-    makers = {"atoms": make_atoms, "volume": make_volume, "tilt_series": make_series, "score": make_score}
+    makers = {
+        "atoms": make_atoms,
+        "volume": make_volume,
+        "tilt_series": make_series,
+        "scan_series": make_scan,
+        "focal_series": make_focal,
+        "frames": make_frames,
+        "score": make_score,
+    }
 
     def make(kind: str) -> xr.Dataset:
         if kind not in makers:

@@ -144,8 +144,10 @@ _POSES = {
     name: Var(("tilt",), _ANGLE, "float", f"{name} of R = Rz(phi) Ry(theta) Rx(psi); p = transpose(R) r")
     for name in ("phi", "theta", "psi")
 } | {"tilt": Var(("tilt",), ("1",), "integer", "number of the image")}
+_DOSE = {"dose": Var(("tilt",), ("e/angstrom**2",), "float", "electrons per area of each image", required=False)}
+_ENERGY = {"energy": Var((), ("keV",), "float", "kinetic energy of the electrons", required=False)}
 _OPTIONAL_SERIES = {
-    "dose": Var(("tilt",), ("e/angstrom**2",), "float", "electrons per area of each image", required=False),
+    **_DOSE,
     "variance": Var(("tilt", "y", "x"), (), "float", "variance of each pixel, squared image units", required=False),
     "mask": Var(("tilt", "y", "x"), ("1",), "flag", "pixels to trust", required=False),
     "origin": Var(("axis",), _LENGTH, "float", "specimen position of the rotation centre", required=False),
@@ -176,6 +178,9 @@ SCAN_SERIES = Kind(
         **_axis("scan_x", "probe position"),
         **_axis("ky", "spatial frequency", ("1/angstrom",)),
         **_axis("kx", "spatial frequency", ("1/angstrom",)),
+        **_DOSE,
+        **_ENERGY,
+        "semi_angle": Var((), ("mrad",), "float", "half angle of the cone of the probe", required=False),
     },
     ("scan_y", "scan_x", "ky", "kx"),
 )
@@ -183,10 +188,12 @@ FOCAL_SERIES = Kind(
     "focal_series",
     {
         "image": Var(("tilt", "focus", "y", "x"), (), "real", "intensity"),
-        "defocus": Var(("tilt", "focus"), _LENGTH, "float", "defocus of each image"),
+        "defocus": Var(("tilt", "focus"), _LENGTH, "float", "defocus of each image, above 0 under focus"),
         **_POSES,
         **_Y,
         **_X,
+        **_DOSE,
+        **_ENERGY,
     },
     ("y", "x"),
 )
