@@ -41,6 +41,27 @@ def random_addition(
     """
     low = (centres - radii[:, None]).min(axis=0)
     high = (centres + radii[:, None]).max(axis=0)
+    return _added(centres, radii, low, high, wanted, distance, attempts, generator)
+
+
+def random_addition_in_box(
+    low: F64, high: F64, wanted: int, distance: float, attempts: int, generator: np.random.Generator
+) -> F64:
+    """Fill a box between two corners, each of shape (3,), with points at random, as `random_addition` fills balls."""
+    around = np.array([np.linalg.norm(high - low)])
+    return _added((low + high)[None] / 2, around, low, high, wanted, distance, attempts, generator)
+
+
+def _added(
+    centres: F64,
+    radii: F64,
+    low: F64,
+    high: F64,
+    wanted: int,
+    distance: float,
+    attempts: int,
+    generator: np.random.Generator,
+) -> F64:
     cell = distance / math.sqrt(3)
     cells = np.floor((high - low) / cell).astype(np.int64) + 5
     grid = np.full(tuple(cells), -1, np.int32)

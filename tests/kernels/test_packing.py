@@ -54,3 +54,15 @@ def test_a_full_ball_takes_no_more_and_says_how_many_there_are() -> None:
     share = len(made) * np.pi / 6 * 3.0**3 / (4 / 3 * np.pi * 11.5**3)
     assert len(made) < 400
     assert 0.3 < share < 0.4
+
+
+def test_a_box_is_filled_up_to_its_corners() -> None:
+    low, high = np.array([-3.0, 0.0, 5.0]), np.array([27.0, 8.0, 45.0])
+    made = packing.random_addition_in_box(low, high, 900, 1.42, 10**6, np.random.default_rng(0))
+    assert len(made) == 900
+    assert (made >= low).all()
+    assert (made <= high).all()
+    assert_allclose(made.mean(axis=0), (low + high) / 2, atol=1.0)
+    corners = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1).T
+    assert np.max(KDTree(made).query(corners)[0]) < 4
+    assert np.asarray(KDTree(made).query(made, k=2)[0])[:, 1].min() >= 1.42

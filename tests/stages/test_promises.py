@@ -32,6 +32,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "simulate.amorphous": {"smallest": 16.0, "largest": 18.0},
     "simulate.images": {"width_spread": 0.05, "height_spread": 0.1},
     "simulate.particle": {"smallest": 16.0, "largest": 18.0},
+    "simulate.roughened": {"support": 4.0, "buried": 0.2},
 }
 """Parameters that make a stage quick here; the promises hold for all."""
 
