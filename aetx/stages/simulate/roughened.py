@@ -84,11 +84,11 @@ def _forecast(_: InputSizes, params: RoughenedParams) -> Forecast:
 def roughened(params: RoughenedParams) -> xr.Dataset:
     """Atoms of a faceted fcc particle with more atoms on its surface, near a zone axis, on a support or without.
 
-    A crystal is cut by the planes {100}, {110} and {111}, each after a whole layer at a distance that is drawn from the
-    radius of a ball up to a share `beyond` more. A number of atoms, from 0 to the share `added`, come to empty sites one
-    by one, to site i with n_i neighbours with the probability p_i = exp(n_i / T) / sum_j exp(n_j / T), where n is counted
-    anew for each. Low temperatures complete the facets, high ones roughen them; T is drawn evenly between the bounds
-    and kept with the number of added atoms in the attributes.
+    A crystal is cut by the planes {100}, {110} and {111}, each after a whole layer at a distance that is drawn from
+    the radius of a ball up to a share `beyond` more. A number of atoms, from 0 to the share `added`, come to empty
+    sites one by one, to site i with n_i neighbours with the probability p_i = exp(n_i / T) / sum_j exp(n_j / T), where
+    n is counted anew for each. Low temperatures complete the facets, high ones roughen them; T is drawn evenly between
+    its bounds, and kept with the number of added atoms in the attributes.
 
     The zone axis lies along the beam, z; the particle is turned about it and then tilted in a random direction.
     The plane of the support contains the beam before that tilt, so that the particle is seen from the side; below it
