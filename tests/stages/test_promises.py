@@ -49,11 +49,11 @@ Make = Callable[[str], xr.Dataset]
 
 
 def inputs(stage: Stage, specimen: Make) -> list[Any]:
-    """Return one small dataset for each input; a list becomes two parts that overlap."""
+    """Return one small dataset for each input; a list becomes two parts that overlap, what is left out none."""
     made: list[Any] = []
     for name, take in stage.takes.items():
         if name in LEFT_OUT.get(stage.name, ()):
-            made.append(None)
+            made.append(())
             continue
         whole = specimen(take.kind.name)
         if stage.name in FRACTIONS:
@@ -71,7 +71,9 @@ def inputs(stage: Stage, specimen: Make) -> list[Any]:
 def call(stage: Stage, given: list[Any]) -> xr.Dataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AetxWarning)
-        return stage(*given, **QUICK.get(stage.name, {}))
+        return stage(
+            *(None if isinstance(one, tuple) and not one else one for one in given), **QUICK.get(stage.name, {})
+        )
 
 
 def computed(dataset: xr.Dataset) -> xr.Dataset:
@@ -81,7 +83,7 @@ def computed(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def each(change: Callable[[xr.Dataset], xr.Dataset], given: list[Any]) -> list[Any]:
-    return [tuple(map(change, one)) if isinstance(one, tuple) else one and change(one) for one in given]
+    return [tuple(map(change, one)) if isinstance(one, tuple) else change(one) for one in given]
 
 
 @pytest.fixture(params=NAMES)
