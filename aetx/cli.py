@@ -16,6 +16,7 @@ import typer
 from aetx.errors import AetxError, AetxWarning, EnvironmentFault, InputError, Problem, RecipeError, caught
 
 if TYPE_CHECKING:
+    from aetx.bench._benchmark import Benchmark
     from aetx.core.describe import Description
     from aetx.core.registry import Registry
     from aetx.recipe import Plan
@@ -229,6 +230,63 @@ def verify(
     _show(as_json, lambda: {"verify": {"path": str(path), "sound": True}}, lambda: [f"{path} is as it was written"])
 
 
+@app.command(short_help="Run a benchmark, or list them.")
+def bench(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="a benchmark, such as accuracy-linear")] = None,
+    particles: Annotated[
+        int | None, typer.Option(min=1, max=100_000, metavar="N", help="particles of each case [default: a few]")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=10**6, metavar="S", help="particle i of a seed is always the same")
+    ] = 0,
+    cases: Annotated[
+        list[str] | None, typer.Option("--case", metavar="CASE", help="only this case; may be given again")
+    ] = None,
+    sets: Sets = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="DIR", help="folder for results [default: out/bench/NAME]")
+    ] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Run a benchmark: particles with known truth, beside the physical limit and published numbers.
+
+    Particles that are finished in the output folder are kept. Without a name, list the benchmarks and their cases.
+    """
+    from aetx.bench._benchmark import benchmark_names, find
+
+    if name is None:
+        found = [find(one) for one in benchmark_names()]
+        _show(as_json, lambda: {"benchmarks": [one.as_dict() for one in found]}, lambda: _benchmark_lines(found))
+        return
+    chosen, values = find(name), _values(sets)
+    from aetx.bench._session import run_benchmark
+
+    done = run_benchmark(
+        chosen,
+        output=Path(output) if output is not None else Path("out", "bench", name),
+        cases=cases or (),
+        particles=particles,
+        seed=seed,
+        sets=values,
+        device=device or "cpu",
+        say=_note,
+    )
+    _show(as_json, done.as_dict, done.lines)
+    for failure in done.failures:
+        _note("\n".join(failure.lines()))
+    if done.code:
+        raise typer.Exit(done.code)
+
+
+def _benchmark_lines(found: Sequence[Benchmark]) -> list[str]:
+    width = max(len(case.name) for one in found for case in one.cases)
+    lines = []
+    for one in found:
+        lines += [f"{one.name}: {one.summary}", *(f"  {case.name:{width}}  {case.summary}" for case in one.cases)]
+    return lines
+
+
 def _load(
     recipe: Path,
     sets: Sequence[str] | None,
@@ -238,12 +296,7 @@ def _load(
     scheduler: str | None,
     device: str | None,
 ) -> Plan:
-    values: dict[str, str] = {}
-    for text in sets or ():
-        name, sign, value = text.partition("=")
-        if not sign or not name.strip():
-            raise RecipeError(Problem("command line", "--set", repr(text), "NAME=VALUE", "write e.g. --set dose=3"))
-        values[name.strip()] = value
+    values = _values(sets)
     from aetx.recipe.findings import Findings
     from aetx.recipe.text import read
 
@@ -259,6 +312,16 @@ def _load(
         scheduler=scheduler,
         device=device,
     )
+
+
+def _values(sets: Sequence[str] | None) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for text in sets or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise RecipeError(Problem("command line", "--set", repr(text), "NAME=VALUE", "write e.g. --set dose=3"))
+        values[name.strip()] = value
+    return values
 
 
 def _registry(plugins: Sequence[str] | None) -> Registry:
@@ -339,6 +402,11 @@ def _show(as_json: bool, data: Callable[[], Mapping[str, Any]], lines: Callable[
 
 def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _warn(text: str) -> None:

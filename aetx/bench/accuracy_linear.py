@@ -1,0 +1,48 @@
+"""Atoms traced from linear images of random-shaped Pt particles, at the dose of an experiment and at 27 times it."""
+
+from __future__ import annotations
+
+from aetx.bench._benchmark import Benchmark, Case, Published
+from aetx.bench._recipe import Recipe
+
+LEE = "J. Lee, C. Jeong, Y. Yang, Nature Communications 12, 1962 (2021), 1,000 simulated particles"
+WEIGHTS = "the weights released with that work at their best settings, on particles like these"
+SIRT = "SIRT, 30 iterations, traced, on particles like these"
+FIT = "atoms, angles and shifts fitted to the images, on particles like these"
+SMALL = {"smallest": "11 angstrom", "largest": "12 angstrom", "pixels": "64"}
+"""Values that make a particle of some 50 atoms."""
+
+accuracy_linear = Benchmark(
+    name="accuracy-linear",
+    summary="atoms found in linear images of Pt particles: wrong ones, and how far the right ones are off",
+    cases=(
+        Case(
+            "P",
+            "the dose of an experiment: 175 detected electrons for each atom and tilt",
+            published=(
+                Published(f"{LEE}, after the learned filter", 0.4, 19.7, 18.0),
+                Published(f"{LEE}, before it", 6.8, 34.5, 30.7),
+                Published(WEIGHTS, 0.03, 17.5, 16.3),
+                Published(SIRT, 0.91, 22.8, cpu_seconds=4.7),
+                Published(FIT, 0.0, 8.67, 7.5, 2.5),
+            ),
+        ),
+        Case(
+            "K",
+            "the noise of the published generator: 27 times more counts, width and signal vary from atom to atom",
+            {
+                "dose": "206712 e/angstrom^2",
+                "width": "0.503 angstrom",
+                "width_spread": "0.05 angstrom",
+                "height_spread": "0.3",
+            },
+            (
+                Published(WEIGHTS, 0.0, 11.2),
+                Published(f"{SIRT}, least of a range", 0.6, 12.0),
+                Published(f"{FIT}, least of a range", 0.0, 2.4),
+            ),
+        ),
+    ),
+    work=Recipe("linear.yaml", SMALL),
+    particles=2,
+)

@@ -1,0 +1,171 @@
+"""Benchmarks on particles of some fifty atoms: what they print, keep and refuse."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aetx.bench._benchmark import Measured, benchmark_names, draw_of, find
+from aetx.bench._recipe import Recipe
+from aetx.bench._rows import Row, pooled, table
+from aetx.cli import execute
+from aetx.recipe import load
+from aetx.store import open_store
+
+KEYS = [
+    "case",
+    "particles",
+    "atoms",
+    "wrong_percent",
+    "rmsd_pm",
+    "surface_rmsd_pm",
+    "bound_pm",
+    "cpu_seconds",
+    "wall_seconds",
+    "peak_bytes",
+]
+TINY = ["--set", "smallest=11 angstrom", "--set", "largest=12 angstrom", "--set", "pixels=64"]
+
+
+def bench(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[Any, str]:
+    """Run the command and return its one JSON object and what it says on standard error."""
+    assert execute(["bench", *arguments, "--json"]) == code
+    heard = capsys.readouterr()
+    return json.loads(heard.out), heard.err
+
+
+def measured(**known: Any) -> Measured:
+    return Measured(**{"cpu_seconds": 2.0, "wall_seconds": 1.0, "peak_bytes": 10**6, **known})
+
+
+def test_a_row_has_the_keys_that_were_promised() -> None:
+    assert list(pooled("P", [measured()])) == list(Row.__annotations__) == KEYS
+
+
+def test_particles_are_pooled_atom_by_atom() -> None:
+    one = measured(atoms=100, wrong=1, pairs=100, rmsd=0.03, surface_pairs=10, surface_rmsd=0.02, bound=0.01)
+    two = measured(atoms=300, wrong=0, pairs=300, rmsd=0.05, surface_pairs=30, surface_rmsd=0.02, bound=0.02)
+    row = pooled("P", [one, two])
+    assert (row["particles"], row["atoms"], row["wrong_percent"]) == (2, 400, 0.25)
+    assert row["rmsd_pm"] == pytest.approx(100 * math.sqrt((100 * 0.03**2 + 300 * 0.05**2) / 400))
+    assert row["surface_rmsd_pm"] == pytest.approx(2.0)
+    assert row["bound_pm"] == pytest.approx(100 * math.sqrt((100 * 0.01**2 + 300 * 0.02**2) / 400))
+
+
+def test_what_does_not_apply_is_null() -> None:
+    row = pooled("P", [measured()])
+    assert [row["atoms"], row["wrong_percent"], row["rmsd_pm"], row["surface_rmsd_pm"], row["bound_pm"]] == [None] * 5
+    assert list(pooled("P", []).values()) == ["P", 0] + [None] * 8
+
+
+def test_costs_of_particles_are_the_median_and_the_greatest_memory() -> None:
+    row = pooled("P", [measured(cpu_seconds=c, wall_seconds=2 * c, peak_bytes=int(c)) for c in (9.0, 1.0, 3.0)])
+    assert (row["cpu_seconds"], row["wall_seconds"], row["peak_bytes"]) == (3.0, 6.0, 9)
+
+
+def test_the_table_sets_the_bound_and_the_published_number_beside_what_was_measured() -> None:
+    row = pooled("P", [measured(atoms=100, wrong=0, pairs=100, rmsd=0.0985, bound=0.0788)])
+    head, line, *told = table(find("accuracy-linear"), [row])
+    assert head.split("  ")[0] == "case"
+    cells = line.split()
+    assert cells[:9] == ["P", "1", "100", "0.000", "0.400", "9.85", "7.88", "1.25", "19.7"]
+    assert cells[9] == "0.50"
+    assert any("6.8 % wrong, 34.5 pm" in text for text in told)
+
+
+def test_particles_of_two_seeds_are_never_the_same() -> None:
+    drawn = [draw_of(seed, number) for seed in range(3) for number in (0, 1, 99_999)]
+    assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("name", benchmark_names())
+def test_every_benchmark_is_found_by_its_file(name: str) -> None:
+    found = find(name)
+    assert found.name == name
+    assert found.cases
+    assert len({case.name for case in found.cases}) == len(found.cases)
+    assert all(case.summary for case in found.cases)
+
+
+def test_the_recipes_of_benchmarks_can_be_planned_with_the_values_of_every_case(tmp_path: Path) -> None:
+    for name in ("accuracy-linear", "accuracy-dose"):
+        benchmark = find(name)
+        assert isinstance(benchmark.work, Recipe)
+        for case in benchmark.cases:
+            path = Path(find.__code__.co_filename).parent / "recipes" / benchmark.work.file
+            job = load(path, sets=case.sets, output=str(tmp_path)).jobs[0]
+            assert job.step("score").stage.name == "measure.compare"
+
+
+def test_without_a_name_the_benchmarks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["bench"]) == 0
+    text = capsys.readouterr().out
+    assert "accuracy-linear: " in text
+    assert "  P  " in text
+    listed, _ = bench(capsys)
+    assert [one["name"] for one in listed["benchmarks"]] == list(benchmark_names())
+
+
+def test_a_wrong_name_or_case_is_told_the_nearest_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    told, _ = bench(capsys, "acuracy-linear", "-o", str(tmp_path / "o"), code=2)
+    assert told["error"]["problems"][0]["fix"] == "did you mean 'accuracy-linear'?"
+    told, _ = bench(capsys, "accuracy-dose", "--case", "dose-03", "-o", str(tmp_path / "o"), code=2)
+    assert told["error"]["problems"][0]["fix"] == "did you mean 'dose-0.3'?"
+    told, _ = bench(capsys, "accuracy-linear", "--set", "widht=3", "-o", str(tmp_path / "o"), code=2)
+    assert told["error"]["problems"][0]["fix"] == "did you mean 'width'?"
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_folder_of_others_is_refused_and_left_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    told, _ = bench(capsys, "accuracy-linear", "-o", str(tmp_path), code=2)
+    assert "files of others" in told["error"]["problems"][0]["found"]
+    assert [one.name for one in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_benchmark_gives_its_table_and_keeps_what_is_finished(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["accuracy-linear", "--case", "P", "--particles", "2", "--seed", "3", "-o", str(tmp_path / "o"), *TINY]
+    found, said = bench(capsys, *words)
+    (row,) = found["rows"]
+    assert list(row) == KEYS
+    assert (row["case"], row["particles"]) == ("P", 2)
+    truths = [open_store(tmp_path / "o" / "P" / str(3_000_000 + i) / "results" / "truth.zarr") for i in (0, 1)]
+    assert row["atoms"] == sum(one.sizes["atom"] for one in truths)
+    assert not np.array_equal(truths[0]["position"].values[:5], truths[1]["position"].values[:5])
+    assert row["wrong_percent"] == 0
+    assert 1.0 < row["rmsd_pm"] < 10.0
+    assert row["cpu_seconds"] > 0
+    assert row["peak_bytes"] > 10**8
+    assert said.count("\n") == 2
+    assert found["published"]["P"][0]["rmsd_pm"] == 19.7
+    assert [list(one)[:10] for one in found["each"]] == [KEYS, KEYS]
+    assert json.loads((tmp_path / "o" / "accuracy-linear.json").read_text()) == found
+    with Image.open(found["picture"]) as picture:
+        assert picture.width > 1000
+    assert not list((tmp_path / "o").rglob("volume.zarr"))
+
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "o" / "P").rglob("*") if path.is_file()}
+    again, _ = bench(capsys, *words)
+    assert again == found
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "o" / "P").rglob("*") if path.is_file()}
+
+
+def test_a_particle_that_fails_is_reported_and_the_exit_code_is_that_of_its_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["accuracy-linear", "--case", "P", "--particles", "1", "-o", str(tmp_path / "o"), *TINY]
+    found, said = bench(capsys, *words, "--set", "steps.truth.params.separation=2.765 angstrom", code=3)
+    assert found["rows"] == [dict(zip(KEYS, ["P", 0, *[None] * 8], strict=True))]
+    (failed,) = found["failed"]
+    assert (failed["case"], failed["particle"], failed["code"]) == ("P", 0, 3)
+    assert failed["problems"][0]["fix"]
+    assert [one["particle"] for one in found["each"]] == [0]
+    assert "particle 0 failed" in said
