@@ -21,6 +21,9 @@ TAIL = 8.0
 """Where the picture of an atom with its scattering factor ends beyond the edge of an image, angstrom: 1e-4 of the most
 extended element lies further away."""
 
+FINEST = 4
+"""Most pixels along each axis that one is divided into."""
+
 
 def rotation(phi: float, theta: float, psi: float) -> F64:
     """Return R = Rz(phi) Ry(theta) Rx(psi), right-handed and active, shape (3, 3); angles in radian."""
@@ -95,7 +98,7 @@ def scattered(
 ) -> F32:
     """Draw atoms whose Gaussians are multiplied in Fourier space by their scattering factors f(q) / f(0).
 
-    Exact for widths from one pixel on, where Gaussians have nothing beyond the Nyquist frequency.
+    Those narrower than a pixel are drawn on finer pixels, up to four for each, and added up.
 
     Parameters
     ----------
@@ -110,6 +113,20 @@ def scattered(
     ----------
     E. J. Kirkland, Advanced Computing in Electron Microscopy (2010), doi:10.1007/978-1-4419-6533-2 (factors).
     """
+    wide = width >= NARROW
+    image = _filtered(x[wide], y[wide], height[wide], width[wide], species[wide], step, rows, columns)
+    if not wide.all():
+        by = min(math.ceil(NARROW / width.min()), FINEST)
+        across, along = ((place[~wide] * by + (by - 1) / 2) for place in (x, y))
+        finer = (step / by, rows * by, columns * by)
+        fine = _filtered(across, along, height[~wide], width[~wide] * by, species[~wide], *finer)
+        image += fine.reshape(rows, by, columns, by).sum(axis=(1, 3))
+    return image
+
+
+def _filtered(
+    x: F64, y: F64, height: F64, width: F64, species: NDArray[np.integer], step: float, rows: int, columns: int
+) -> F32:
     margin = math.ceil(TAIL / step)
     tall, wide = (next_fast_len(size + 2 * margin, real=True) for size in (rows, columns))
     spectrum = np.zeros((tall, wide // 2 + 1), np.complex64)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from numpy.testing import assert_allclose
 
-from aetx.kernels import rendering
+from aetx.kernels import profiles, rendering
+from aetx.kernels.scattering import kirkland
 
 angles = some.floats(-np.pi, np.pi)
 
@@ -54,7 +55,7 @@ def test_images_are_those_of_plain_numpy() -> None:
     generator = np.random.default_rng(0)
     x, y = generator.uniform(-3, 33, 20), generator.uniform(-3, 27, 20)
     height, width = generator.uniform(1, 5, 20), generator.uniform(1, 2, 20)
-    found = rendering.render(x, y, height, width, 25, 31, False)
+    found = rendering.render(x, y, height, width, 25, 31)
     assert found.dtype == np.float32
     wanted = brute_force(x, y, height, width, (25, 31))
     assert_allclose(found, wanted, atol=3e-6 * wanted.max())
@@ -64,26 +65,44 @@ def test_narrow_atoms_are_integrated_over_the_pixels() -> None:
     x, y, width = one([7.3]), one([6.8]), one([0.4])
     fine = brute_force(x * 50 + 24.5, y * 50 + 24.5, one([1.0]), width * 50, (750, 750))
     wanted = fine.reshape(15, 50, 15, 50).sum(axis=(1, 3))
-    assert_allclose(rendering.render(x, y, one([1.0]), width, 15, 15, True), wanted, atol=1e-4)
-    assert_allclose(rendering.render(x, y, one([1.0]), width, 15, 15, True).sum(), 1, rtol=1e-6)
+    assert_allclose(rendering.render(x, y, one([1.0]), width, 15, 15), wanted, atol=1e-4)
+    assert_allclose(rendering.render(x, y, one([1.0]), width, 15, 15).sum(), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("integrated", [True, False])
-@given(x=some.floats(12, 20), y=some.floats(12, 20), width=some.floats(0.9, 1.8))
-def test_the_total_is_the_height_wherever_the_atom_is(integrated: bool, x: float, y: float, width: float) -> None:
-    found = rendering.render(one([x]), one([y]), one([3.0]), one([width]), 33, 33, integrated)
-    assert_allclose(found.sum(), 3.0, rtol=1e-5)
+@given(x=some.floats(12, 20), y=some.floats(12, 20), width=some.floats(0.3, 1.8))
+def test_the_total_is_the_height_wherever_the_atom_is(x: float, y: float, width: float) -> None:
+    found = rendering.render(one([x]), one([y]), one([3.0]), one([width]), 33, 33)
+    assert_allclose(found.sum(), 3.0, rtol=2e-6)
 
 
-def test_cross_sections_are_the_tabulated_ones_and_rise_with_the_element() -> None:
-    found = rendering.adf_cross_section(np.array([6, 8, 14, 22, 28, 46, 56, 78]))
-    assert_allclose(found / 0.0229, [0.008, 0.014, 0.043, 0.096, 0.153, 0.380, 0.538, 1.0])
-    everything = rendering.adf_cross_section(np.arange(1, 104))
-    assert (np.diff(everything) > 0).all()
+@pytest.mark.parametrize("factor", [(78,), (79, 14)])
+@given(x=some.floats(12, 20), y=some.floats(12, 20), width=some.floats(0.3, 1.8))
+def test_a_scattering_factor_keeps_the_total(factor: tuple[int, ...], x: float, y: float, width: float) -> None:
+    every = np.array([x, x + 3])[: len(factor)]
+    height, widths = np.full(len(factor), 3.0), np.full(len(factor), width)
+    found = rendering.scattered(every + 40, every * 0 + y + 40, height, widths, np.array(factor), 0.358, 113, 120)
+    assert_allclose(found.sum(), 3.0 * len(factor), rtol=1e-4)
 
 
-def test_noise_has_the_mean_and_the_variance_of_its_model() -> None:
-    expected = np.full((400, 400), 9.0, np.float32)
-    found = rendering.detect(expected, 2.0, 5.0, 3.0, np.random.default_rng(0))
-    assert_allclose(found.mean(), 2 * 9 + 5, rtol=0.005)
-    assert_allclose(found.var(), 4 * 9 + 9, rtol=0.02)
+@pytest.mark.parametrize("number", [6, 56, 78])
+def test_an_atom_with_its_scattering_factor_has_the_radial_profile_of_the_integral(number: int) -> None:
+    width, step = 0.45, 0.358
+
+    def factor(q: np.ndarray) -> np.ndarray:
+        return kirkland(number, q) / kirkland(number, 0.0)
+
+    table = profiles.radial_table(factor, width, 0.04, 14.0)
+    v, u = np.mgrid[:41, :47]
+    radius = step * np.hypot(u - 22.3, v - 19.8)
+    wanted = np.array([[profiles.radial(table, 0.04, rho)[0] for rho in row] for row in radius]) * step**2
+    place, shape = (one([22.3]), one([19.8])), (41, 47)
+    found = rendering.scattered(*place, one([1.0]), one([width / step]), np.array([number]), step, *shape)
+    assert_allclose(found, wanted, atol=2e-4 * wanted.max())
+
+
+def test_atoms_beyond_the_edge_send_their_tails_in_and_not_around() -> None:
+    at, height, width = one([-2.0]), one([1.0]), one([1.3])
+    found = rendering.scattered(at, one([8.0]), height, width, np.array([56]), 0.358, 17, 40)
+    whole = rendering.scattered(at + 30, one([8.0]) + 30, height, width, np.array([56]), 0.358, 77, 100)
+    assert_allclose(found, whole[30:47, 30:70], atol=2e-4 * whole.max())
+    assert found[:, 30:].max() < 1e-5 * found.max()

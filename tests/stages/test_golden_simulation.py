@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Literal
 
+import pytest
 import xarray as xr
 
 from aetx.stages.prepare.background import background
 from aetx.stages.prepare.normalise import normalise
+from aetx.stages.simulate.acquisition import acquisition
 from aetx.stages.simulate.images import images
 from aetx.stages.simulate.particle import particle
 
@@ -25,7 +28,9 @@ def summary(values: xr.DataArray) -> dict[str, float]:
 
 def series() -> xr.Dataset:
     atoms = particle(smallest=20.0, largest=22.0, seed=5)
-    return images(atoms, pixels=128, background=1.0, width_spread=0.05, read_noise=0.3, tilts=5, seed=5).compute()
+    expected = images(atoms, pixels=128, tilts=5, tilt_error=0.4, width_spread=0.05, seed=5)
+    distorted: dict[str, Any] = {"film": 0.2, "shift": 0.3, "drift": 0.4, "jitter": 0.1}
+    return acquisition(expected, background=0.001, read_noise=0.3, seed=5, **distorted).compute()
 
 
 def test_a_particle_keeps_its_numbers(golden: Golden) -> None:
@@ -34,8 +39,16 @@ def test_a_particle_keeps_its_numbers(golden: Golden) -> None:
     golden("simulate.particle-1", summary(square) | {"atoms": made.sizes["atom"]})
 
 
-def test_images_keep_their_numbers(golden: Golden) -> None:
-    golden("simulate.images-1", summary(series()["image"]))
+@pytest.mark.parametrize("profile", ["gaussian", "kirkland"])
+def test_images_keep_their_numbers(profile: Literal["gaussian", "kirkland"], golden: Golden) -> None:
+    atoms = particle(smallest=20.0, largest=22.0, seed=5)
+    varied: dict[str, Any] = {"tilt_error": 0.4, "width_spread": 0.05, "height_spread": 0.2}
+    made = images(atoms, pixels=128, tilts=5, profile=profile, seed=5, **varied)
+    golden(f"simulate.images-2-{profile}", summary(made["image"]))
+
+
+def test_counts_keep_their_numbers(golden: Golden) -> None:
+    golden("simulate.acquisition-1", summary(series()["image"]))
 
 
 def test_backgrounds_keep_their_numbers(golden: Golden) -> None:
