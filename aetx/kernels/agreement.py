@@ -102,5 +102,4 @@ def heights(basis: F32, observed: F32, trusted: Mask) -> F64:
         columns = basis[:, i][:, trusted[i]].astype(np.float64)
         normal += columns @ columns.T
         side += columns @ observed[i][trusted[i]]
-    found: F64 = np.linalg.lstsq(normal, side, rcond=None)[0]
-    return found
+    return np.asarray(np.linalg.lstsq(normal, side, rcond=None)[0], np.float64)
