@@ -105,7 +105,7 @@ def _times(axes: Any, cases: Sequence[Case], rows: Sequence[Row]) -> None:
     axes.set_xscale("log")
     axes.set_yticks(place, [case.name for case in cases])
     axes.set_ylim(place[-1] - 0.6, 0.6)
-    style.legend(axes)
+    style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
 
 
 def _png(benchmark: Benchmark, made: Any) -> bytes:

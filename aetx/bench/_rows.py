@@ -30,14 +30,15 @@ class Row(TypedDict):
 
 def pooled(case: str, particles: Sequence[Measured]) -> Row:
     """Return the row of several particles: errors over all their atoms, median times, the greatest memory."""
-    scored = [one for one in particles if one.atoms]
-    atoms = sum(one.atoms or 0 for one in scored)
-    wrong = sum(one.wrong or 0 for one in scored)
+    atoms = sum(one.atoms or 0 for one in particles)
+    scored = [one for one in particles if one.atoms and one.wrong is not None]
     return Row(
         case=case,
         particles=len(particles),
-        atoms=atoms if scored else None,
-        wrong_percent=100.0 * wrong / atoms if scored else None,
+        atoms=atoms or None,
+        wrong_percent=100.0 * sum(one.wrong or 0 for one in scored) / sum(one.atoms or 0 for one in scored)
+        if scored
+        else None,
         rmsd_pm=_root_mean((one.rmsd, one.pairs) for one in particles),
         surface_rmsd_pm=_root_mean((one.surface_rmsd, one.surface_pairs) for one in particles),
         bound_pm=_root_mean((one.bound, one.atoms) for one in particles),
@@ -70,10 +71,10 @@ COLUMNS: tuple[tuple[str, str, Cell], ...] = (
     ("RMSD pm", ".2f", lambda row, _: row["rmsd_pm"]),
     ("bound pm", ".2f", lambda row, _: row["bound_pm"]),
     ("ratio", ".2f", lambda row, _: _over(row["rmsd_pm"], row["bound_pm"])),
-    ("published", ".1f", lambda _, told: told.rmsd_pm),
+    ("published", ".4g", lambda _, told: told.rmsd_pm),
     ("ratio", ".2f", lambda row, told: _over(row["rmsd_pm"], told.rmsd_pm)),
     ("surface pm", ".2f", lambda row, _: row["surface_rmsd_pm"]),
-    ("published", ".1f", lambda _, told: told.surface_rmsd_pm),
+    ("published", ".4g", lambda _, told: told.surface_rmsd_pm),
     ("CPU s", ".4g", lambda row, _: row["cpu_seconds"]),
     ("published", ".4g", lambda _, told: told.cpu_seconds),
     ("ratio", ".3f", lambda row, told: _over(row["cpu_seconds"], told.cpu_seconds)),

@@ -238,7 +238,8 @@ def _line(name: str, number: int, count: int, found: Measured | Failed, left: fl
     if not isinstance(found, Measured):
         return text + "failed"
     row = pooled(name, [found])
-    parts = [f"{row['atoms']} atoms, {row['wrong_percent']:.2f} % wrong"] if row["atoms"] else []
+    parts = [f"{row['atoms']} atoms"] if row["atoms"] else []
+    parts += [f"{row['wrong_percent']:.2f} % wrong"] if row["wrong_percent"] is not None else []
     parts += [f"{row['rmsd_pm']:.2f} pm"] if row["rmsd_pm"] is not None else []
     parts += [f"{found.cpu_seconds:.3g} CPU s"]
     parts += [f"about {left:.0f} s left"] if left >= 1 else []
