@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, Literal, Self
 
@@ -15,6 +16,7 @@ from aetx.core.tilts import NAMES, TiltParams, centred_axis, count_of, pose_coor
 from aetx.core.tomography import origin, pixel_size
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import rendering
+from aetx.kernels.profiles import NARROW
 from aetx.kernels.scattering import ELEMENTS, adf_cross_section
 from aetx.model import ATOMS, TILT_SERIES, positions, units
 
@@ -71,11 +73,17 @@ def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     sizes = {"tilt": count_of(params), "y": params.pixels, "x": params.pixels}
     for like in inputs.get("like", ()):
         sizes = {name: like.get(name, 1) for name in sizes}
-    window = (2 * (rendering.REACH * params.width / params.pixel_size + 2)) ** 2
     area = sizes["y"] * sizes["x"]
-    transforms = 3e-7 if params.profile == "kirkland" else 0.0
-    seconds = sizes["tilt"] * (area * (2e-9 + transforms) + atoms * (min(window, float(area)) * 1e-9 + 2e-7)) + 0.05
-    return Forecast(sizes, memory=2 * area * (60 if transforms else 8) + atoms * 200, seconds=seconds)
+    window = min((2 * rendering.REACH * params.width / params.pixel_size + 2) ** 2, float(area))
+    pixels = area * (1 + 25 * _finer(params) ** 2 * (params.profile == "kirkland"))
+    seconds = sizes["tilt"] * (pixels * 2e-9 + atoms * (window * 6e-10 + 6e-8)) + 0.05
+    return Forecast(sizes, memory=2 * int(area * 12 + (pixels - area) * 1.2) + atoms * 200, seconds=seconds)
+
+
+def _finer(params: ImagesParams) -> int:
+    """Return into how many along each axis the narrowest atoms divide a pixel."""
+    narrowest = params.width * (WIDTHS[0] if params.width_spread else 1) / params.pixel_size
+    return min(math.ceil(NARROW / narrowest), rendering.FINEST)
 
 
 @stage(
