@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ POWERS = 6
 """Power iterations for the length of the step."""
 SPAN = 10
 """Iterations over which the fall of R1 is judged."""
+Look = Callable[[int, torch.Tensor], None]
+"""What is shown the number of steps made and the volume (z, x, y) after each of them."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ def descend(
     momentum: bool,
     support: torch.Tensor | None = None,
     trusted: torch.Tensor | None = None,
+    look: Look | None = None,
 ) -> Reconstruction:
     """Minimise half the squared misfit by projected gradient descent, as RESIRE does, with Nesterov momentum.
 
@@ -128,6 +132,8 @@ def descend(
         Mask (z, x, y) of ones and zeros, or None.
     trusted
         Mask (tilt, x, y) of the pixels to fit, or None.
+    look
+        Shown the volume after each step; must not change it.
     """
     watch = _Watch(images, trusted, scheme.tolerance)
     bound = largest_eigenvalue(projector, support)
@@ -136,7 +142,7 @@ def descend(
     ahead, gradient = volume.clone(), torch.empty_like(volume)
     shown = torch.zeros_like(images)
     before, speed, extra, least = shown, 1.0, 0.0, float("inf")
-    for _ in range(scheme.iterations):
+    for number in range(1, scheme.iterations + 1):
         misfit = watch.see(shown)
         if watch.settled:
             break
@@ -153,6 +159,8 @@ def descend(
         following = (1 + (1 + 4 * speed * speed) ** 0.5) / 2 if momentum else 1.0
         extra, speed = (speed - 1) / following, following
         ahead.mul_(-extra).add_(volume, alpha=1 + extra)
+        if look is not None:
+            look(number, volume)
     return watch.result(volume, shown)
 
 
@@ -163,6 +171,7 @@ def sirt(
     *,
     support: torch.Tensor | None = None,
     trusted: torch.Tensor | None = None,
+    look: Look | None = None,
 ) -> Reconstruction:
     """Return the simultaneous iterative reconstruction: volume += step C transpose(A) R (images - A volume).
 
@@ -176,7 +185,7 @@ def sirt(
     row = _inverse(projector.project(inside)).mul_(seen)
     column = _inverse(projector.transpose(seen))
     volume, gradient, shown = torch.zeros_like(column), inside, torch.zeros_like(images)
-    for _ in range(scheme.iterations):
+    for number in range(1, scheme.iterations + 1):
         watch.see(shown)
         if watch.settled:
             break
@@ -184,6 +193,8 @@ def sirt(
         volume.addcmul_(gradient, column, value=scheme.step)
         _constrain(volume, scheme.positive, support)
         shown = projector.project(volume)
+        if look is not None:
+            look(number, volume)
     return watch.result(volume, shown)
 
 

@@ -25,12 +25,14 @@ NAMES = Registry().stage_names()
 LAZY = ("chunkwise", "halo")
 
 QUICK: dict[str, dict[str, Any]] = {
+    "measure.r_free": {"iterations": (1, 3), "folds": 2},
     "reconstruct.resire": {"iterations": 4},
     "reconstruct.sirt": {"iterations": 4},
     "simulate.accretion": {"atoms": 200, "diameter": 19.0},
     "simulate.acquisition": {"dose": 1.0, "background": 1.0, "film": 0.1, "shift": 0.3, "drift": 0.4, "jitter": 0.1},
     "simulate.amorphous": {"smallest": 16.0, "largest": 18.0},
     "simulate.decahedron": {"atoms": 146},
+    "simulate.graphene": {"size": 14.0, "holes": 1, "largest": 3.0},
     "simulate.images": {"width_spread": 0.05, "height_spread": 0.1},
     "simulate.particle": {"smallest": 16.0, "largest": 18.0},
     "simulate.roughened": {"support": 4.0, "buried": 0.2},
