@@ -17,7 +17,6 @@ from aetx.stages.prepare.select import select
 from aetx.stages.reconstruct.resire import resire
 from aetx.stages.reconstruct.sirt import sirt
 
-
 RESIRE: dict[str, Any] = {"tolerance": 0.0}
 
 
