@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
+from scipy.fft import dctn, fftfreq, idctn, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.ndimage import spline_filter
 
 F32 = NDArray[np.float32]
@@ -37,6 +37,29 @@ def grain(rows: int, columns: int, length: float, generator: np.random.Generator
     filtered = math.sqrt(math.pi) * length * np.exp(-0.5 * (math.pi * length) ** 2 * square)
     white = generator.standard_normal((height, width), np.float32)
     return np.asarray(irfft2(rfft2(white) * filtered.astype(np.float32), (height, width))[:rows, :columns])
+
+
+def blurred(image: F32, width: float, share: float, tail: float) -> F32:
+    """Return an image as a wider probe sees it, the same shape and total.
+
+    Its transform is multiplied by (1 - share + share exp(-2 pi tail q)) exp(-2 pi**2 width**2 q**2); the image goes on
+    beyond its edges as if mirrored there.
+
+    Parameters
+    ----------
+    image
+        Shape (rows, columns).
+    width
+        Standard deviation of a Gaussian, in pixels.
+    share
+        Part of the probe that lies in Lorentzian tails, tail / (2 pi (radius**2 + tail**2)**(3/2)).
+    tail
+        Radius of the tails in pixels: half of them lie within 1.73 times it.
+    """
+    square = np.add.outer(*(np.square(np.arange(size) / (2 * size)) for size in image.shape))
+    transfer = np.exp(-2 * (math.pi * width) ** 2 * square)
+    transfer *= 1 - share * -np.expm1(-2 * math.pi * tail * np.sqrt(square))
+    return np.asarray(idctn(dctn(image) * transfer.astype(np.float32)), np.float32)
 
 
 def displaced(image: F32, down: F64, right: F64) -> F32:

@@ -46,6 +46,26 @@ def test_each_row_sees_the_displacement_of_its_own_time() -> None:
     assert_allclose(acquisition.displaced(image, down, right), wanted, atol=2e-5)
 
 
+def test_a_blurred_atom_is_a_wider_one_with_the_same_total() -> None:
+    image = gaussian(41, 50, 20.3, 24.6, 1.25) / np.float32(1.25**2)
+    made = acquisition.blurred(image, 0.9, 0.0, 1.0)
+    wider = np.hypot(1.25, 0.9)
+    assert_allclose(made, gaussian(41, 50, 20.3, 24.6, wider) / wider**2, atol=1e-5)
+    assert_allclose(made.sum(), image.sum(), rtol=1e-6)
+
+
+def test_the_tails_of_a_probe_fall_off_as_a_lorentzian() -> None:
+    image = np.zeros((301, 301), np.float32)
+    image[150, 150] = 1
+    made = acquisition.blurred(image, 0.0, 0.3, 3.0)
+    radius = np.arange(6, 30)
+    wanted = 0.3 * 3 / (2 * np.pi * (radius**2 + 9) ** 1.5)
+    assert_allclose(made[150, 156:180], wanted, rtol=0.02)
+    assert_allclose(made[156:180, 150], wanted, rtol=0.02)
+    assert_allclose(made.sum(), 1, rtol=1e-5)
+    assert_allclose(made[150, 150], 0.7, atol=0.01)
+
+
 @pytest.mark.parametrize("length", [3.0, 8.0])
 def test_the_grain_of_a_film_has_variance_one_and_its_correlation_length(length: float) -> None:
     generator = np.random.default_rng(1)

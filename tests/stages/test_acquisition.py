@@ -60,7 +60,7 @@ def test_counts_have_the_mean_and_the_variance_of_the_detector() -> None:
 def test_chunks_and_what_is_computed_first_do_not_move_the_draw() -> None:
     series = expected(tilts=6)
     options: dict[str, Any] = {"background": 0.01, "film": 0.2, "shift": 0.3, "drift": 0.2, "jitter": 0.1}
-    options |= {"background_variation": 0.1, "read_noise": 1.0, "seed": 3}
+    options |= {"background_variation": 0.1, "blur": 0.2, "tails": 0.1, "read_noise": 1.0, "seed": 3}
     whole = acquisition(series, **options)
     for cut in ({"tilt": 1}, {"tilt": 4, "y": 7}):
         lazy = acquisition(series.chunk(cut), **options)
@@ -126,6 +126,23 @@ def test_a_film_has_its_correlation_length_and_its_contrast() -> None:
     length = PIXEL * (1 + np.interp(-np.exp(-1), -np.array(correlation), np.arange(29)))
     assert_allclose(length, 5.0, rtol=0.1)
     assert abs(np.corrcoef(signal[0].ravel(), signal[1].ravel())[0, 1]) < 0.3
+
+
+def test_focus_changes_from_image_to_image_by_at_most_the_blur() -> None:
+    made = acquisition(expected(tilts=60), blur=0.6, noise="none")
+    true = made["true_blur"].values
+    assert 0 <= true.min() < 0.05
+    assert 0.55 < true.max() <= 0.6
+    image = made["image"]
+    width = np.sqrt((image * image["x"] ** 2).sum(["y", "x"]) / image.sum(["y", "x"]))
+    assert_allclose(width, np.hypot(0.45, true), rtol=1e-3)
+    assert_allclose(image.sum(["y", "x"]), 175.46, rtol=1e-4)
+
+
+def test_tails_of_the_probe_keep_the_total_and_lower_the_peak() -> None:
+    sharp, tailed = (acquisition(expected(), tails=tails, noise="none")["image"] for tails in (0.0, 0.3))
+    assert_allclose(tailed.sum(["y", "x"]), sharp.sum(["y", "x"]), rtol=1e-4)
+    assert 0.7 < float(tailed.max() / sharp.max()) < 0.85
 
 
 def test_a_smooth_background_keeps_its_bounds() -> None:

@@ -1,4 +1,4 @@
-"""Counts of a detector from expected images: dose, background, film, distortions of the scan, noise."""
+"""Counts of a detector from expected images: dose, background, film, blur, distortions of the scan, noise."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ class AcquisitionParams(Params):
     film_length: Length = Field(
         5.0, gt=0, le=1000, description="correlation length of that grain, where its autocorrelation is 1/e"
     )
+    blur: Length = Field(
+        0.0, ge=0, le=10, description="greatest Gaussian blur by a change of focus, drawn evenly for each image"
+    )
+    tails: float = Field(0.0, ge=0, le=0.9, description="part of the probe's current that lies in Lorentzian tails")
+    tail_radius: Length = Field(1.0, gt=0, le=100, description="radius of those tails: half lie within 1.73 times it")
     shift: Length = Field(0.0, ge=0, le=100, description="standard deviation of the shift of an image along x and y")
     drift: Length = Field(
         0.0, ge=0, le=100, description="how far the specimen drifts, evenly, while an image is scanned"
@@ -63,8 +68,9 @@ def _forecast(inputs: InputSizes, params: AcquisitionParams) -> Forecast:
     sizes = inputs["series"][0]
     area = sizes.get("y", 1) * sizes.get("x", 1)
     moving = params.shift + params.drift + params.jitter > 0
-    seconds = sizes.get("tilt", 1) * area * (8e-8 + 4e-7 * moving + 1e-7 * (params.film > 0)) + 0.01
-    return Forecast(sizes, memory=2 * area * (80 if moving else 40), seconds=seconds)
+    wide = params.blur + params.tails > 0
+    seconds = sizes.get("tilt", 1) * area * (8e-8 + 2e-7 * moving + 5e-8 * (params.film > 0) + 1e-7 * wide) + 0.01
+    return Forecast(sizes, memory=2 * area * (90 if moving else 50 if wide else 40), seconds=seconds)
 
 
 @stage(
@@ -82,16 +88,18 @@ def acquisition(series: xr.Dataset, params: AcquisitionParams) -> xr.Dataset:
 
     The expected electrons in a pixel of edge d are lambda = dose * d**2 * (p + background * (1 + v + f)), with the
     image p, a smooth variation v (a random polynomial of second order) and the grain f of a film (Gaussian, with the
-    autocorrelation exp(-(distance / film_length)**2); anew in each image). Row i of the scan sees everything displaced:
+    autocorrelation exp(-(distance / film_length)**2); anew in each image). A probe out of focus or with tails blurs
+    that: its transform is multiplied by (1 - tails + tails exp(-2 pi tail_radius q)) exp(-2 pi**2 blur**2 q**2). Row i
+    of the scan sees everything displaced:
 
         x: shift_x + drift_x * (i / (rows - 1) - 1/2) + jitter_i      y: shift_y + drift_y * (i / (rows - 1) - 1/2)
 
     by splines of fifth order, which keep totals; then counts = gain * Poisson(lambda) + offset + Normal(0, read_noise).
-    A positive shift moves the content towards larger x and y. The true shifts and drifts are kept as `true_shift_x`,
-    `true_shift_y`, `true_drift_x` and `true_drift_y`, and the `dose` of each image.
+    A positive shift moves the content towards larger x and y. What was drawn is kept as `true_shift_x`, `true_shift_y`,
+    `true_drift_x`, `true_drift_y` and `true_blur`, and the `dose` of each image.
 
-    What a shift or drift brings in from beyond the edge is the mirror image of what is within: leave room around a
-    specimen. A film that turns with the specimen is not simulated.
+    Beyond the edge lies the mirror image of what is within: leave room around a specimen. A film that turns with the
+    specimen is not simulated.
 
     References
     ----------
@@ -111,12 +119,12 @@ def acquisition(series: xr.Dataset, params: AcquisitionParams) -> xr.Dataset:
         raise InputError(problem)
     count, step = image.sizes["tilt"], pixel_size(series)
     streams = np.random.SeedSequence(params.seed).spawn(count + 1)
-    shift, drift = _movements(count, params, np.random.default_rng(streams[0]))
+    shift, drift, blur = _errors(count, params, np.random.default_rng(streams[0]))
     counts = xr.apply_ufunc(
         _acquire,
         image,
         xr.DataArray(np.arange(count), dims="tilt"),
-        kwargs={"params": params, "step": step, "shift": shift, "drift": drift, "streams": streams[1:]},
+        kwargs={"params": params, "step": step, "shift": shift, "drift": drift, "blur": blur, "streams": streams[1:]},
         input_core_dims=[["y", "x"], []],
         output_core_dims=[["y", "x"]],
         dask="parallelized",
@@ -130,14 +138,17 @@ def acquisition(series: xr.Dataset, params: AcquisitionParams) -> xr.Dataset:
         true_shift_y=("tilt", shift[:, 1], length),
         true_drift_x=("tilt", drift[:, 0], length),
         true_drift_y=("tilt", drift[:, 1], length),
+        true_blur=("tilt", blur, length),
     )
 
 
-def _movements(count: int, params: AcquisitionParams, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the shift and the drift of each image along x and y, angstrom, each of shape (images, 2)."""
-    drawn = generator.standard_normal((count, 2)), generator.uniform(0, 2 * np.pi, count)
-    direction = drawn[1] if params.drift_direction is None else np.full(count, np.deg2rad(params.drift_direction))
-    return params.shift * drawn[0], params.drift * np.stack([np.cos(direction), np.sin(direction)], axis=1)
+def _errors(count: int, params: AcquisitionParams, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Draw the shift and the drift along x and y, of shape (images, 2), and the blur of each image, angstrom."""
+    shift, direction = generator.standard_normal((count, 2)), generator.uniform(0, 2 * np.pi, count)
+    if params.drift_direction is not None:
+        direction = np.full(count, np.deg2rad(params.drift_direction))
+    drift = np.stack([np.cos(direction), np.sin(direction)], axis=1)
+    return params.shift * shift, params.drift * drift, params.blur * generator.random(count)
 
 
 def _acquire(
@@ -148,12 +159,15 @@ def _acquire(
     step: float,
     shift: np.ndarray,
     drift: np.ndarray,
+    blur: np.ndarray,
     streams: list[np.random.SeedSequence],
 ) -> np.ndarray:
     taken = np.empty(images.shape, np.float32)
     for i, (image, index) in enumerate(zip(images, number, strict=True)):
         generator = np.random.default_rng(streams[index])
         seen = _scene(image.astype(np.float32), params, step, generator)
+        if blur[index] > 0 or params.tails > 0:
+            seen = kernel.blurred(seen, blur[index] / step, params.tails, params.tail_radius / step)
         seen = _scanned(seen, params, step, shift[index], drift[index], generator)
         expected = np.maximum(seen, 0) * np.float32(params.dose * step**2)
         if params.noise == "none":
