@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from aetx.kernels import scattering
+from aetx.kernels.optics import ring
 
 
 @dataclass(frozen=True)
@@ -178,10 +179,7 @@ def annulus(grid: WaveGrid, inner: float, outer: float, *, device: str | torch.d
         Of the result.
     """
     qy, qx = grid.frequencies(device)
-    alpha = torch.sqrt(qy * qy + qx * qx) * (grid.wavelength * 1e3)
-    edge = edge_width(grid)
-    ring = ((outer - alpha) / edge + 0.5).clamp(0, 1) - ((inner - alpha) / edge + 0.5).clamp(0, 1)
-    return ring.float()
+    return ring(qy, qx, grid.wavelength, inner, outer, edge_width(grid)).float()
 
 
 def edge_width(grid: WaveGrid) -> float:

@@ -85,6 +85,24 @@ def aperture(qy: Tensor, qx: Tensor, wavelength: float, semi_angle: float, edge:
     return ((semi_angle - alpha) / edge + 0.5).clamp(0, 1)
 
 
+def ring(qy: Tensor, qx: Tensor, wavelength: float, inner: float, outer: float, edge: float) -> Tensor:
+    """Return how much of each frequency falls on an annular detector, from 0 to 1, linear across its edges.
+
+    Parameters
+    ----------
+    qy, qx
+        Spatial frequencies, 1/angstrom; shapes that broadcast to that of the result.
+    wavelength
+        Angstrom.
+    inner, outer
+        Radii, mrad, at the middle of the edges.
+    edge
+        Full width of the edges, mrad, above 0.
+    """
+    alpha = torch.sqrt(qx * qx + qy * qy) * (wavelength * 1e3)
+    return ((outer - alpha) / edge + 0.5).clamp(0, 1) - ((inner - alpha) / edge + 0.5).clamp(0, 1)
+
+
 def probe(
     qy: Tensor, qx: Tensor, wavelength: float, semi_angle: float, edge: float, aberrations: Aberrations
 ) -> Tensor:
@@ -102,7 +120,7 @@ def probe(
     return torch.polar(amplitude / torch.sqrt((amplitude * amplitude).sum()), -chi.expand_as(amplitude))
 
 
-def shift(qy: Tensor, qx: Tensor, position: Tensor) -> Tensor:
+def shift(qy: Tensor, qx: Tensor, position: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return exp(-2 pi i (q_x x + q_y y)), which moves a wave from the origin to each position.
 
     Parameters
@@ -111,15 +129,28 @@ def shift(qy: Tensor, qx: Tensor, position: Tensor) -> Tensor:
         Spatial frequencies, 1/angstrom, shapes (rows, 1) and (1, columns).
     position
         x and y of each wave, angstrom, shape (waves, 2).
+    dtype
+        Real type of the phase.
 
     Returns
     -------
     Complex factors, shape (waves, rows, columns).
     """
-    return _turn(qy[:, 0], position[:, 1])[:, :, None] * _turn(qx[0], position[:, 0])[:, None, :]
+    return turns(qy[:, 0], position[:, 1], dtype)[:, :, None] * turns(qx[0], position[:, 0], dtype)[:, None, :]
 
 
-def _turn(q: Tensor, where: Tensor) -> Tensor:
+def turns(q: Tensor, where: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return exp(-2 pi i q r), shape (places, frequencies); whole cycles are taken off in double precision.
+
+    Parameters
+    ----------
+    q
+        Spatial frequencies, 1/angstrom, shape (frequencies,).
+    where
+        Places, angstrom, shape (places,).
+    dtype
+        Real type of the phase.
+    """
     cycles = where.double()[:, None] * q.double()
-    phase = (-2 * math.pi * (cycles - cycles.detach().round())).to(q.dtype)
-    return torch.polar(torch.ones_like(phase), phase)
+    phase = (-2 * math.pi * (cycles - cycles.detach().round())).to(dtype)
+    return torch.complex(torch.cos(phase), torch.sin(phase))

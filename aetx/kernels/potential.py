@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aetx.kernels import scattering
 from aetx.kernels.multislice import WaveGrid
+from aetx.kernels.optics import turns
 
 F64 = NDArray[np.float64]
 Parametrisation = Literal["kirkland", "lobato"]
@@ -79,7 +80,7 @@ def slice_potential(position: Tensor, kind: Tensor, factors: Tensor, grid: WaveG
     for i in range(len(factors)):
         among = position[kind == i]
         if len(among):
-            along, across = _turns(qy, among[:, 1], factors.dtype), _turns(qx, among[:, 0], factors.dtype)
+            along, across = turns(qy, among[:, 1], factors.dtype), turns(qx, among[:, 0], factors.dtype)
             part = (along.T @ across) * factors[i]
             total = part if total is None else total + part
     if total is None:
@@ -131,10 +132,3 @@ def slice_potentials(
 def _half_frequencies(grid: WaveGrid) -> tuple[F64, F64]:
     qy, qx = np.fft.fftfreq(grid.rows, grid.pixel), np.fft.rfftfreq(grid.columns, grid.pixel)
     return qy.astype(np.float64), qx.astype(np.float64)
-
-
-def _turns(q: Tensor, where: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return exp(-2 pi i q r), shape (atoms, frequencies), from whole cycles taken off in double precision."""
-    cycles = where.double()[:, None] * q
-    phase = (-2 * math.pi * (cycles - cycles.detach().round())).to(dtype)
-    return torch.complex(torch.cos(phase), torch.sin(phase))

@@ -24,6 +24,8 @@ from aetx.model import kind_of
 NAMES = Registry().stage_names()
 LAZY = ("chunkwise", "halo")
 
+COARSE: dict[str, Any] = {"inner": 10.0, "outer": 25.0, "thickness": 4.0, "configurations": 2, "reach": 1.0}
+
 QUICK: dict[str, dict[str, Any]] = {
     "measure.r_free": {"iterations": (1, 3), "folds": 2},
     "reconstruct.resire": {"iterations": 4},
@@ -32,9 +34,12 @@ QUICK: dict[str, dict[str, Any]] = {
     "simulate.acquisition": {"dose": 1.0, "background": 1.0, "film": 0.1, "shift": 0.3, "drift": 0.4, "jitter": 0.1},
     "simulate.amorphous": {"smallest": 16.0, "largest": 18.0},
     "simulate.decahedron": {"atoms": 146},
+    "simulate.dumbbell": {"atoms": 200},
     "simulate.graphene": {"size": 14.0, "holes": 1, "largest": 3.0},
     "simulate.images": {"width_spread": 0.05, "height_spread": 0.1},
+    "simulate.multislice": COARSE | {"window": 6.0},
     "simulate.particle": {"smallest": 16.0, "largest": 18.0},
+    "simulate.prism": COARSE,
     "simulate.roughened": {"support": 4.0, "buried": 0.2},
 }
 """Parameters that make a stage quick here; the promises hold for all."""
