@@ -47,7 +47,7 @@ def test_each_row_sees_the_displacement_of_its_own_time() -> None:
 
 
 def test_a_blurred_atom_is_a_wider_one_with_the_same_total() -> None:
-    image = gaussian(41, 50, 20.3, 24.6, 1.25) / np.float32(1.25**2)
+    image = (gaussian(41, 50, 20.3, 24.6, 1.25) / 1.25**2).astype(np.float32)
     made = acquisition.blurred(image, 0.9, 0.0, 1.0)
     wider = np.hypot(1.25, 0.9)
     assert_allclose(made, gaussian(41, 50, 20.3, 24.6, wider) / wider**2, atol=1e-5)
