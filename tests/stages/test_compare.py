@@ -230,7 +230,7 @@ def test_wrong_elements_are_counted_and_unknown_ones_are_not() -> None:
     assert score["confusion"].values.tolist() == [[0, 0, 1], [2, 2, 0], [0, 1, 2]]
     np.testing.assert_allclose(score["accuracy_species"], [np.nan, 1, 2 / 3])
     np.testing.assert_allclose(score["rmsd_species"], [np.nan, 0.1, 0.1])
-    assert float(score["accuracy"]) == pytest.approx(4 / 5)
+    assert float(score["right_element"]) == pytest.approx(4 / 5)
 
 
 def test_the_interval_of_the_distance_is_beside_it() -> None:

@@ -216,7 +216,7 @@ def _species(kinds: tuple[I64, I64], atoms: xr.Dataset, truth: xr.Dataset) -> Ta
     return {
         "confusion": (("true_species", "found_species"), counts, ONE),
         "accuracy_species": ("true_species", accuracy, ONE),
-        "accuracy": ((), _share(int(right.sum()), int(known.sum())), ONE),
+        "right_element": ((), _share(int(right.sum()), int(known.sum())), ONE),
     }
 
 
