@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from aetx.core.atoms import atoms_dataset
 from aetx.io import describe_files, open_input
-from aetx.model import TILT_SERIES, VOLUME
+from aetx.model import ATOMS, TILT_SERIES, VOLUME
+from aetx.store import write
 
 ANGLES = (-70.0, -35.0, 0.0, 35.0, 61.5)
 
@@ -47,6 +49,14 @@ def test_a_finished_store_comes_back_with_its_own_coordinates(tmp_path: Path, vo
     found = open_input([path], kind=VOLUME, stated={"pixel_size": 0.5})
     xr.testing.assert_equal(found.load(), volume)
     assert len(describe_files([path])) > 5
+
+
+def test_atoms_that_a_run_left_are_read_with_the_names_of_their_axes(tmp_path: Path) -> None:
+    atoms = ATOMS.stamp(atoms_dataset(np.arange(6.0).reshape(2, 3), 78))
+    write(atoms, tmp_path / "atoms.zarr", key="k", record={})
+    found = open_input([tmp_path / "atoms.zarr"], kind=ATOMS, stated={})
+    xr.testing.assert_equal(found.load(), atoms)
+    assert list(found["axis"].values) == ["x", "y", "z"]
 
 
 def test_a_finished_store_is_not_stated_anew(tmp_path: Path, volume: xr.Dataset, refused: Any) -> None:

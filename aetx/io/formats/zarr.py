@@ -66,7 +66,7 @@ def zarr(path: Path, _: NoParams) -> xr.Dataset:
         )
         words = {name: one for name, one in found.variables.items() if one.dtype.kind in "TO"}
         for name, one in words.items():
-            plain = (one.dims, np.asarray(one.values).astype(str), one.attrs)
+            plain = (one.dims, np.asarray(one.values).astype(object).astype(str), one.attrs)
             found = found.assign_coords({name: plain}) if name in found.coords else found.assign({name: plain})
         cuts = {label: dict(one.encoding.get("preferred_chunks", {})) for label, one in found.data_vars.items()}
         found = found.drop_encoding()
