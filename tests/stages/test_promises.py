@@ -36,10 +36,23 @@ QUICK: dict[str, dict[str, Any]] = {
     "simulate.decahedron": {"atoms": 146},
     "simulate.dumbbell": {"atoms": 200},
     "simulate.graphene": {"size": 14.0, "holes": 1, "largest": 3.0},
+    "simulate.diffraction": {
+        "tilts": 2,
+        "scan_rows": 3,
+        "scan_columns": 4,
+        "scan_step": 2.0,
+        "pixels": 16,
+        "reciprocal_pixel": 0.125,
+        "window": 8.0,
+        "sampling": 0.3,
+        "slice_thickness": 4.0,
+        "dose": 100.0,
+    },
     "simulate.images": {"width_spread": 0.05, "height_spread": 0.1},
     "simulate.multislice": COARSE | {"window": 6.0},
     "simulate.particle": {"smallest": 16.0, "largest": 18.0},
     "simulate.prism": COARSE,
+    "simulate.perovskite": {"size": 14.0, "oxygen": True, "displacement": 0.1},
     "simulate.roughened": {"support": 4.0, "buried": 0.2},
 }
 """Parameters that make a stage quick here; the promises hold for all."""
