@@ -12,13 +12,18 @@ from aetx.draw.picture import Picture
 
 SHOWN = 6
 """Most images shown."""
+SHAPES = "osx^v"
+"""Shapes of points that share a panel."""
 EDGE = 512
 """An image is averaged down where a side is twice this, in pixels."""
 
 
 def tilt_series(series: xr.Dataset) -> list[Picture]:
-    """Return the pictures of a tilt series. Reads one image at a time."""
-    return [_images(series), _intensity(series), _angles(series)]
+    """Return the pictures of a tilt series, with the errors that were drawn if it is simulated.
+
+    Reads one image at a time.
+    """
+    return [_images(series), _intensity(series), _angles(series), *_errors(series)]
 
 
 def single_axis(series: xr.Dataset) -> bool:
@@ -163,6 +168,31 @@ def _angles(series: xr.Dataset) -> Picture:
         )
     style.legend(right, loc="upper left", ncols=3)
     return Picture("angles", "Tilt angles", caption, made)
+
+
+def _errors(series: xr.Dataset) -> list[Picture]:
+    """Return what is true of simulated images beside what they say: angles, and lengths in the plane of the image."""
+    angles = {
+        text: series[f"true_{name}"].values - series[name].values
+        for name, text in (("theta", "θ"), ("phi", "φ"), ("psi", "ψ"))
+        if f"true_{name}" in series
+    }
+    names = ("shift_x", "shift_y", "drift_x", "drift_y", "blur")
+    lengths = {name.replace("_", " "): series[f"true_{name}"].values for name in names if f"true_{name}" in series}
+    panels = [("true less stated angle (°)", angles), ("length (Å)", lengths)]
+    panels = [(up, {text: values for text, values in some.items() if np.any(values)}) for up, some in panels]
+    panels = [one for one in panels if one[1]]
+    if not panels:
+        return []
+    made = style.figure(2.7)
+    for axes, (up, some) in zip(np.atleast_1d(made.subplots(1, len(panels))), panels, strict=True):
+        style.chart(axes, "image number", up)
+        for shape, colour, (text, values) in zip(SHAPES, style.SERIES, some.items(), strict=False):
+            axes.plot(series["tilt"].values, values, shape, color=colour, markersize=4, label=text)
+        low, high = axes.get_ylim()
+        axes.set_ylim(top=high + 0.25 * (high - low))
+        style.legend(axes, loc="upper left", ncols=3)
+    return [Picture("errors", "Errors of the simulated images", "Drawn for each image; no later step is told.", made)]
 
 
 def _fan(axes: Any, theta: np.ndarray) -> str:

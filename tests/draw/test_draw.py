@@ -85,6 +85,21 @@ def test_a_tilt_series_is_drawn_as_images_intensity_and_angles() -> None:
     assert "wedge of 60.0°" in pictures[2].caption
 
 
+def test_a_simulated_series_shows_its_errors_where_it_has_any() -> None:
+    plain = series(np.linspace(-60, 60, 13))
+    exact = plain.assign(true_theta=plain["theta"].variable, true_blur=("tilt", np.zeros(13), LENGTH))
+    assert [picture.name for picture in draw(exact)] == ["images", "intensity", "angles"]
+    wrong = exact.assign(
+        true_theta=("tilt", plain["theta"].values + 0.3, DEGREE), true_shift_x=("tilt", np.ones(13), LENGTH)
+    )
+    picture = draw(wrong)[3]
+    assert shapes([picture]) == [("errors", True)]
+    figure: Any = picture.figure
+    drawn = {line.get_label(): line.get_ydata() for axes in figure.axes for line in axes.lines}
+    assert sorted(drawn) == ["shift x", "θ"]
+    np.testing.assert_allclose(drawn["θ"], 0.3)
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_short_tilt_series_is_drawn_too(count: int) -> None:
     assert all(good for _, good in shapes(draw(series(np.linspace(-10, 20, count)))))
