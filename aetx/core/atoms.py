@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from aetx.errors import InputError, Problem
+from aetx.kernels.scattering import ELEMENTS
 from aetx.model import units
 
 F64 = NDArray[np.float64]
@@ -69,3 +70,24 @@ def audit(stage: str, position: F64, separation: float, fix: str) -> None:
     if len(close):
         found = f"{len(np.unique(close))} atoms closer than {separation:g} angstrom"
         raise InputError(Problem(stage, "position", found, "none", fix))
+
+
+def elements_of(stage: str, atoms: xr.Dataset) -> NDArray[np.int32]:
+    """Return the atomic number of each atom; refuse none at all, and elements that no table of scattering factors has.
+
+    Parameters
+    ----------
+    stage
+        Who asks.
+    atoms
+        Of the kind atoms.
+    """
+    numbers = np.asarray(atoms["species"].values, np.int32)
+    unknown = int(((numbers < 1) | (numbers > ELEMENTS)).sum())
+    where = f"{stage}: atoms"
+    if numbers.size == 0:
+        raise InputError(Problem(where, "atom", "0", "at least one atom", "state what is to be imaged"))
+    if unknown:
+        found, wanted = f"{unknown} atoms of unknown element", f"atomic numbers from 1 to {ELEMENTS}"
+        raise InputError(Problem(where, "species", found, wanted, "name the elements: classify.element"))
+    return numbers

@@ -51,11 +51,11 @@ def turned_slices(
     ------
     Slices, shape (p_y, p_x), in the unit of the volume. Only one is in memory at a time.
     """
-    like = {"dtype": coefficients.dtype, "device": coefficients.device}
-    to_voxels = rotation.to(**like).flip(0, 1)  # rows and columns z, y, x
+    dtype, device = coefficients.dtype, coefficients.device
+    to_voxels = rotation.to(coefficients).flip(0, 1)  # rows and columns z, y, x
     depth, rows, columns = shape
-    centre = torch.tensor([(size - 2 * ROOM) // 2 + ROOM for size in coefficients.shape], **like)
-    y, x = (torch.arange(size, **like) - size // 2 for size in (rows, columns))
+    centre = torch.tensor([(size - 2 * ROOM) // 2 + ROOM for size in coefficients.shape], dtype=dtype, device=device)
+    y, x = (torch.arange(size, dtype=dtype, device=device) - size // 2 for size in (rows, columns))
     flat = y[:, None] * to_voxels[:, 1, None, None] + x[None, :] * to_voxels[:, 2, None, None]
     flat = flat.reshape(3, -1) + centre[:, None]
     for k in range(depth):
