@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from aetx.draw import style
+from aetx.draw.comparison import comparison, repeats
+from aetx.draw.held_out import iterations, shells
 from aetx.draw.picture import Picture
 
 MOST = 6
 """Most histograms in one picture."""
 NAMES = {"r1_history": "R1", "r_free": "R-free", "rmsd": "RMSD", "fsc": "FSC"}
 
+PAINTERS: tuple[tuple[set[str], Callable[[xr.Dataset], list[Picture]]], ...] = (
+    ({"residual", "true_position", "missed_position", "false_position"}, comparison),
+    ({"bias", "scatter", "identified"}, repeats),
+    ({"fsc", "resolution"}, shells),
+    ({"r_free_tilt", "best"}, iterations),
+)
+"""Who draws a score, by the variables that tell it from others."""
+
 
 def score(dataset: xr.Dataset) -> list[Picture]:
-    """Return the pictures of a score: everything in it that has a tilt, an iteration or a distribution."""
+    """Return the pictures of a score: its own where it has some, else what it says by tilt, iteration and as spread."""
+    for names, painter in PAINTERS:
+        if names <= set(dataset.variables):
+            return painter(dataset)
     return per_tilt_and_convergence(dataset) + _distributions(dataset)
 
 
