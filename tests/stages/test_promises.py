@@ -33,8 +33,10 @@ QUICK: dict[str, dict[str, Any]] = {
     "simulate.accretion": {"atoms": 200, "diameter": 19.0},
     "simulate.acquisition": {"dose": 1.0, "background": 1.0, "film": 0.1, "shift": 0.3, "drift": 0.4, "jitter": 0.1},
     "simulate.amorphous": {"smallest": 16.0, "largest": 18.0},
+    "simulate.core_shell": {"atoms": 200},
     "simulate.decahedron": {"atoms": 146},
     "simulate.dumbbell": {"atoms": 200},
+    "simulate.cycling": {"cycles": 2000, "edge": 5, "doping": 0.05},
     "simulate.graphene": {"size": 14.0, "holes": 1, "largest": 3.0},
     "simulate.diffraction": {
         "tilts": 2,

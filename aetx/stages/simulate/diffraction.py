@@ -85,10 +85,8 @@ def _forecast(inputs: InputSizes, params: DiffractionParams) -> Forecast:
     atoms, size = inputs["atoms"][0].get("atom", 1), _grid(params).rows
     rows, tilts, sets = _rows(params, size), count_of(params), max(1, params.phonons)
     probes = rows * params.scan_columns
-    edge = size * _grid(params).pixel
-    field = (
-        (rows * params.scan_step + edge) * (params.scan_columns * params.scan_step + edge) / _grid(params).pixel ** 2
-    )
+    pixel = _grid(params).pixel
+    field = math.prod(count * params.scan_step / pixel + size for count in (rows, params.scan_columns))
     memory = probes * (size**2 * 28 + params.pixels**2 * 12) + field * 60 + atoms * 200
     slices = min(atoms, math.ceil(3 * atoms ** (1 / 3) / params.slice_thickness) + 2)
     each = params.scan_rows * params.scan_columns * slices * size**2 * (2e-8 + 2e-9 * math.log2(size))
@@ -199,7 +197,8 @@ def _patterns(
     """Return the patterns of some rows of a tilt, shape (rows, columns, ky, kx); the draws know their tilt and row."""
     x, y = scan
     probes = np.stack(np.broadcast_arrays(x[None, :], y[rows, None]), axis=-1).reshape(-1, 2)
-    lens, total = aberrations(params, params.defocus), 0.0
+    lens = aberrations(params, params.defocus)
+    total = np.zeros((len(probes), params.pixels, params.pixels))
     for number in range(max(1, params.phonons)):
         where = position
         if params.phonons:
@@ -216,8 +215,8 @@ def _patterns(
             width=0.0 if params.phonons else params.vibration,
             device=device,
         )
-        total = total + binned(found, params.pixels, _gathered(params)).cpu().numpy()
-    fraction = np.asarray(total) / max(1, params.phonons)
+        total += binned(found, params.pixels, _gathered(params)).cpu().numpy()
+    fraction = total / max(1, params.phonons)
     fraction = fraction.reshape(len(rows), x.size, params.pixels, params.pixels)
     if params.dose == 0:
         return fraction.astype(np.float32)
