@@ -103,6 +103,7 @@ class Benchmark:
     shown: Literal["rmsd_pm", "cpu_seconds"] = "rmsd_pm"
     across: str = ""
     """Label of the horizontal axis, where cases have a place on it."""
+    logarithmic: bool = True
 
     def as_dict(self) -> dict[str, object]:
         """Return what it is for ``--json``."""

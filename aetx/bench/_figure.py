@@ -41,7 +41,7 @@ def figure(benchmark: Benchmark, cases: Sequence[Case], measured: Mapping[str, M
     _mark(right, place, [_first(case, "wrong_percent") for case in cases], style.MUTED, "x", "published")
     for axes in (left, right):
         axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 0.05))
-        _dress(axes, place, cases, ordered)
+        _dress(axes, place, cases, ordered, benchmark.logarithmic)
     style.legend(left)
     return _png(benchmark, made)
 
@@ -84,9 +84,9 @@ def _first(case: Case, name: str) -> float | None:
     return getattr(case.published[0], name) if case.published else None
 
 
-def _dress(axes: Any, place: F64, cases: Sequence[Case], ordered: bool) -> None:
+def _dress(axes: Any, place: F64, cases: Sequence[Case], ordered: bool, logarithmic: bool) -> None:
     if ordered:
-        axes.set_xscale("log")
+        axes.set_xscale("log" if logarithmic else "linear")
         return
     axes.set_xticks(place, [case.name for case in cases])
     axes.set_xlim(-0.6, len(cases) - 0.4)

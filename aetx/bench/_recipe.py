@@ -36,14 +36,18 @@ def _none(_: Path, __: int) -> Mapping[str, str]:
 class Recipe:
     """Particles that are runs of a recipe in ``aetx/bench/recipes``.
 
-    The recipe has variables `seed` and `noise`, a step `score` (`measure.compare`), and may have a step `bound`
-    (`measure.bound`). `small` are values that make a specimen of a few atoms: it is run first in the same process, so
-    that nothing is compiled while the particle is timed. `inputs` prepares files that the recipe reads, in a folder
-    that all particles share, and returns values for the recipe.
+    The recipe has the variables `drawn`, a step `score` (`measure.compare`), and may have a step `bound`
+    (`measure.bound`). `small` are values that make a specimen of a few atoms of `small_file`, or of the recipe itself:
+    it is run first in the same process, so that nothing is compiled while the particle is timed. `inputs` prepares
+    what the recipe reads, in a folder that all particles share, and returns the values of the variables `files`; it is
+    left out where the command line gives them all.
     """
 
     file: str
     small: Mapping[str, str] = field(default_factory=dict)
+    small_file: str = ""
+    drawn: tuple[str, ...] = ("seed", "noise")
+    files: tuple[str, ...] = ()
     inputs: Inputs = _none
 
     def check(self, task: Task) -> None:
@@ -84,16 +88,19 @@ class Recipe:
                 disk.discard(task.folder / step.store)
         return found
 
-    def _plan(self, task: Task, inputs: Path, **sets: str) -> Plan:
+    def _plan(self, task: Task, inputs: Path) -> Plan:
         draw = {"seed": str(task.draw), "noise": str(task.draw + NOISE)}
-        values = {**draw, **self.inputs(inputs, task.draw), **task.case.sets, **task.sets, **sets}
+        values = {name: draw[name] for name in self.drawn} | dict(task.case.sets)
+        if not self.files or not task.sets.keys() >= set(self.files):
+            values |= self.inputs(inputs, task.draw)
+        values |= task.sets
         return load(ROOM / "recipes" / self.file, sets=values, output=str(task.folder), device=task.device)
 
     def _warm(self, task: Task) -> None:
+        file = ROOM / "recipes" / (self.small_file or self.file)
         with tempfile.TemporaryDirectory(prefix="aetx-bench-") as folder:
-            run_plan(
-                self._plan(task, _inputs(task), **self.small), output=Path(folder) / "small", quiet=True, reporter=None
-            )
+            small = load(file, sets=self.small, output=str(Path(folder) / "small"), device=task.device)
+            run_plan(small, quiet=True, reporter=None)
 
 
 def _inputs(task: Task) -> Path:

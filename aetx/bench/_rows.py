@@ -101,7 +101,11 @@ def table(benchmark: Benchmark, rows: Sequence[Row]) -> list[str]:
         ).rstrip()
         for cells in zip(*columns, strict=True)
     ]
-    told = [f"  {_told(row['case'], one)}" for row in rows for one in cases[row["case"]].published]
+    shared: dict[Published, list[str]] = {}
+    for row in rows:
+        for one in cases[row["case"]].published:
+            shared.setdefault(one, []).append(row["case"])
+    told = [f"  {_told(', '.join(names), one)}" for one, names in shared.items()]
     return lines + (["published, the first of each case in the table:", *told] if told else [])
 
 
