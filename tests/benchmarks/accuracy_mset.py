@@ -8,6 +8,7 @@ checkout. The error is mean((sqrt(measured) - sqrt(calculated))**2), which the a
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ SIZE, VOXEL = 24, 0.4
 GRID = WaveGrid(SIZE, SIZE, VOXEL, 300.0, band=1.5)  # the published calculation cuts nothing off
 
 
+@functools.lru_cache(maxsize=1)
 def measured(folder: Path, number: int) -> np.ndarray:
     """Return the patterns of one tilt, counted from 0: shape (scan_y * scan_x, ky, kx), zero frequency at index 12."""
     found = np.empty((SIZE, SIZE, SIZE, SIZE), np.float32)
