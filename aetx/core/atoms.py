@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from aetx.errors import InputError, Problem
 from aetx.kernels.scattering import ELEMENTS
-from aetx.model import units
+from aetx.model import positions, units
 
 F64 = NDArray[np.float64]
 
@@ -91,3 +91,21 @@ def elements_of(stage: str, atoms: xr.Dataset) -> NDArray[np.int32]:
         found, wanted = f"{unknown} atoms of unknown element", f"atomic numbers from 1 to {ELEMENTS}"
         raise InputError(Problem(where, "species", found, wanted, "name the elements: classify.element"))
     return numbers
+
+
+def finite_positions(where: str, atoms: xr.Dataset) -> F64:
+    """Return the positions of atoms, shape (atoms, 3), x, y, z in angstrom; refuse atoms that are nowhere.
+
+    Parameters
+    ----------
+    where
+        Who asks, and which input: ``measure.compare: truth``.
+    atoms
+        Of the kind atoms.
+    """
+    found: F64 = positions(atoms)
+    nowhere = int((~np.isfinite(found)).any(axis=1).sum())
+    if nowhere:
+        problem = Problem(where, "position", f"{nowhere} atoms that are not finite", "finite positions", "drop them")
+        raise InputError(problem)
+    return found

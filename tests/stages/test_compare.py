@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
+from aetx.errors import InputError
 from aetx.kernels import matching
 from aetx.stages.measure.compare import compare
 
@@ -249,3 +250,10 @@ def test_no_wrong_atom_among_many_is_not_certainty() -> None:
     """The exact bound for nothing seen is -log(0.025)."""
     score = compare(atoms_at(GRID), atoms_at(GRID))
     np.testing.assert_allclose(score["tracing_error_interval"], [0, -np.log(0.025) / 64])
+
+
+def test_atoms_that_are_nowhere_are_refused() -> None:
+    lost = GRID.copy()
+    lost[[3, 9], 1] = np.nan
+    with pytest.raises(InputError, match="2 atoms that are not finite"):
+        compare(atoms_at(GRID), atoms_at(lost))

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, Params, stage
+from aetx.core.atoms import finite_positions
 from aetx.kernels import alignment, resampling
 from aetx.kernels.matching import nearest
 from aetx.kernels.surface import neighbour_distance, surface
-from aetx.model import ATOMS, SCORE, positions
+from aetx.model import ATOMS, SCORE
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -46,8 +47,8 @@ class CompareParams(Params):
 
 def _forecast(inputs: InputSizes, params: CompareParams) -> Forecast:
     atoms = sum(group[0].get("atom", 1) for group in inputs.values())
-    seconds = 0.05 + atoms * (2e-4 + params.resamples * 3e-8)
-    return Forecast({"axis": 3}, memory=atoms * 4000 + 10**6, seconds=seconds)
+    seconds = 0.1 + atoms * (8e-5 + params.resamples * 1e-8)
+    return Forecast({"axis": 3}, memory=atoms * 5000 + 10**6, seconds=seconds)
 
 
 @stage(
@@ -84,7 +85,8 @@ def compare(atoms: xr.Dataset, truth: xr.Dataset, params: CompareParams) -> xr.D
     Y. Yang et al., Nature 592, 60 (2021), doi:10.1038/s41586-021-03354-0 (many to one, surface by alpha shape);
     J. Lee, C. Jeong, Y. Yang, Nature Communications 12, 1962 (2021), doi:10.1038/s41467-021-22204-1 (tracing error).
     """
-    found, true = positions(atoms), positions(truth)
+    found = finite_positions("measure.compare: atoms", atoms)
+    true = finite_positions("measure.compare: truth", truth)
     rungs = alignment.ladder(found, true, params.radius)
     match = rungs[params.align]
     residual = match.residual(found, true)

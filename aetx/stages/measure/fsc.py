@@ -50,7 +50,7 @@ def _forecast(inputs: InputSizes, params: FscParams) -> Forecast:
     voxels = first.get("z", 1) * first.get("y", 1) * first.get("x", 1)
     passes = 1 if params.mask is None else 3
     return Forecast(
-        {"direction": 3}, memory=voxels * (24 if passes == 1 else 48) + 10**6, seconds=voxels * passes * 5e-7
+        {"direction": 3}, memory=voxels * (24 if passes == 1 else 48) + 10**6, seconds=voxels * passes * 1e-7 + 0.1
     )
 
 

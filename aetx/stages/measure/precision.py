@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, Params, many, stage
+from aetx.core.atoms import finite_positions
 from aetx.errors import InputError, Problem
 from aetx.kernels.alignment import ladder
 from aetx.kernels.matching import nearest
 from aetx.kernels.surface import neighbour_distance, surface
-from aetx.model import ATOMS, SCORE, positions
+from aetx.model import ATOMS, SCORE
 
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -41,7 +42,7 @@ class PrecisionParams(Params):
 def _forecast(inputs: InputSizes, _: PrecisionParams) -> Forecast:
     atoms = inputs["model"][0].get("atom", 1)
     repeats = len(inputs["retraced"])
-    return Forecast({"atom": atoms}, memory=atoms * repeats * 100 + 10**6, seconds=0.05 + atoms * repeats * 3e-4)
+    return Forecast({"atom": atoms}, memory=atoms * repeats * 100 + 10**6, seconds=0.1 + atoms * repeats * 1e-4)
 
 
 @stage(
@@ -78,13 +79,13 @@ def precision(model: xr.Dataset, retraced: tuple[xr.Dataset, ...], params: Preci
     """
     if not retraced:
         raise InputError(Problem("measure.precision", "retraced", "no atoms", "at least one set", "name the steps"))
-    true = positions(model)
+    true = finite_positions("measure.precision: model", model)
     reach = params.surface * neighbour_distance(true)
     outer = surface(true, reach)
     off = np.full((len(retraced), len(true), 3), np.nan)
     false = np.zeros((len(retraced), 2), np.int64)
     for i, one in enumerate(retraced):
-        found = positions(one)
+        found = finite_positions(f"measure.precision: retraced[{i}]", one)
         match = ladder(found, true, params.radius)[params.align]
         off[i, match.true] = match.residual(found, true)
         extra = np.setdiff1d(np.arange(len(found)), match.found)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from aetx.core import Forecast, InputSizes, Length, Params, optional, stage
+from aetx.core.atoms import elements_of, finite_positions
 from aetx.core.tomography import forecast_bytes, grid, origin, pixel_size, rotations
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import rendering
 from aetx.kernels.agreement import agreement, heights
 from aetx.kernels.projection import F64, Grid, Projector
 from aetx.kernels.reconstruction import mean_of_seen, whole_rays
-from aetx.kernels.scattering import ELEMENTS
-from aetx.model import ATOMS, SCORE, TILT_SERIES, VOLUME, positions, spacing, units
+from aetx.model import ATOMS, SCORE, TILT_SERIES, VOLUME, spacing, units
 
 F32 = NDArray[np.float32]
 Table = dict[str, tuple[Any, ...]]
@@ -162,7 +162,7 @@ def _volume_grid(volume: xr.Dataset, step: float, series: xr.Dataset) -> Grid:
 def _placed(atoms: xr.Dataset, series: xr.Dataset) -> F64:
     """Return the positions from the rotation centre of the series, shape (atoms, 3)."""
     place = origin(series)
-    return positions(atoms) - np.array([place[axis] for axis in "xyz"])
+    return finite_positions("measure.r_factor: atoms", atoms) - np.array([place[axis] for axis in "xyz"])
 
 
 def _atoms_grid(atoms: xr.Dataset, step: float, series: xr.Dataset) -> Grid:
@@ -178,11 +178,9 @@ def _drawn(
     atoms: xr.Dataset, series: xr.Dataset, observed: F32, trusted: NDArray[np.bool_], params: RFactorParams
 ) -> tuple[F32, Table]:
     """Return the images of the atoms, and the heights fitted to make them."""
+    if params.profile == "kirkland":
+        elements_of("measure.r_factor", atoms)
     species = atoms["species"].values
-    if params.profile == "kirkland" and not ((species > 0) & (species <= ELEMENTS)).all():
-        found = f"{int(((species < 1) | (species > ELEMENTS)).sum())} atoms of unknown element"
-        fix = "name the elements, or set profile: gaussian"
-        raise InputError(Problem("measure.r_factor: atoms", "species", found, "an atomic number for each", fix))
     width = _column(atoms, "width") if "width" in params.columns else np.full(species.size, params.width)
     if "intensity" in params.columns:
         return _pictures(atoms, series, _column(atoms, "intensity"), width, params), {}
