@@ -62,7 +62,7 @@ def square_slope(
         Angstrom: the scattering angle is the wavelength times the frequency.
     """
     places = tuple(q.detach().clone().requires_grad_(True) for q in (qy, qx))
-    kept = torch.is_grad_enabled()
+    kept = phase(qy, qx).requires_grad  # of the aberrations: without it the result is free of a graph
     with torch.enable_grad():
         along = torch.autograd.grad(phase(*places).sum(), places, create_graph=kept)
     return (along[0] ** 2 + along[1] ** 2) / wavelength**2
