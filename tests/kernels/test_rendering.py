@@ -100,6 +100,14 @@ def test_an_atom_with_its_scattering_factor_has_the_radial_profile_of_the_integr
     assert_allclose(found, wanted, atol=2e-4 * wanted.max())
 
 
+@pytest.mark.parametrize("width", [0.3, 0.45, 0.9, 1.2])
+def test_an_atom_with_its_scattering_factor_is_where_it_should_be(width: float) -> None:
+    height, species = one([1.0]), np.array([78])
+    found = rendering.scattered(one([33.3]), one([29.8]), height, one([width]), species, 0.358, 61, 67)
+    v, u = np.mgrid[:61, :67]
+    assert_allclose([(found * u).sum(), (found * v).sum()], [33.3, 29.8], atol=0.01)
+
+
 def test_atoms_beyond_the_edge_send_their_tails_in_and_not_around() -> None:
     at, height, width = one([-2.0]), one([1.0]), one([1.3])
     found = rendering.scattered(at, one([8.0]), height, width, np.array([56]), 0.358, 17, 40)

@@ -97,6 +97,11 @@ def test_a_drift_shears_and_stretches_by_its_length_over_the_scan() -> None:
         assert_allclose(made[f"true_drift_{'xy'[axis]}"], 1.2, rtol=1e-12)
 
 
+def test_a_drift_leaves_the_middle_of_the_scan_in_place() -> None:
+    made = acquisition(expected(), drift=1.2, noise="none")
+    assert_allclose(centroids(made), 0, atol=2e-3)
+
+
 def test_drifts_go_anywhere_unless_a_direction_is_stated() -> None:
     made = acquisition(expected(tilts=100), drift=1.0, noise="none")
     x, y = made["true_drift_x"].values, made["true_drift_y"].values
