@@ -53,3 +53,11 @@ def test_a_series_is_opened_with_what_was_stated() -> None:
     assert kind == "tilt_series"
     assert tilts == [-60, -30, 0, 30, 60]
     assert step == pytest.approx(0.358)
+
+
+def test_every_specimen_is_made_and_drawn(tmp_path: Path) -> None:
+    counts = load(EXAMPLES[0].with_name("specimens.py")).main(tmp_path)
+    assert {"simulate.particle", "simulate.amorphous", "simulate.decahedron", "simulate.core_shell"} <= set(counts)
+    assert counts["simulate.decahedron"] == 25_790
+    assert counts["simulate.dumbbell"] == 3504
+    assert all((tmp_path / f"{name}-projections.png").stat().st_size > 10_000 for name in counts)

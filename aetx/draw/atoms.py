@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.collections import EllipseCollection
 from matplotlib.colors import Normalize
 from scipy.spatial import cKDTree
 
-from aetx.draw import style
+from aetx.draw import discs, style
 from aetx.draw.picture import Picture
 from aetx.model import positions
 
@@ -18,6 +17,14 @@ DRAWN = 25_000
 """Most atoms drawn."""
 SAMPLE = 4_000
 """Most atoms from which pair distances are counted."""
+VECTORS = ("polar", "displacement")
+"""Vectors of each atom that are drawn as arrows, the first that is there."""
+LABELS = ("grain", "sector")
+"""Numbers of parts that are told apart by colour, the first that is there; below 0 where an atom is in none."""
+MOST_LABELS = 6
+"""Most parts that are told apart: there are no more colours."""
+THICKNESS = 0.9
+"""Thickness of a section in distances of nearest atoms."""
 FAR = 12.0
 """Greatest pair distance, angstrom."""
 
@@ -30,62 +37,76 @@ def atoms(dataset: xr.Dataset) -> list[Picture]:
     place = place[good]
     if len(place) == 0:
         return []
-    found = [_projections(kept, place), _distances(place)]
-    return found + _columns(kept)
+    return [_projections(kept, place), *_section(kept, place), _distances(place), *_columns(kept)]
 
 
 def _projections(dataset: xr.Dataset, place: np.ndarray) -> Picture:
     species = dataset["species"].values
-    near = _nearest(place)
-    size = 0.62 * float(np.median(near)) if near.size else 2.0
-    low, high = place.min(axis=0) - size, place.max(axis=0) + size
-    span = dict(zip("xyz", np.maximum(high - low, 1.0), strict=True))
     colour, scale = _colours(dataset, species)
-    widths = [span[across] for across, _, _ in style.VIEWS]
-    across_all = style.WIDTH - (1.2 if scale else 0.5)
-    foot = 0.45 * sum(widths) / across_all  # room below the atoms for the scale bar, in angstrom
-    height = max(span[up] for _, up, _ in style.VIEWS) + foot
-    made = style.figure(min(8.0, across_all * height / sum(widths) + (0.35 if scale else 0.6)))
-    grid = made.subplots(1, 3, width_ratios=widths)
+    made, panels = discs.panels(place, scale is not None)
     shown = np.arange(len(place))
     if shown.size > DRAWN:
         shown = np.sort(np.random.default_rng(0).choice(shown, DRAWN, replace=False))
-    index = {"x": 0, "y": 1, "z": 2}
-    for axes, (across, up, along) in zip(grid, style.VIEWS, strict=True):
-        style.bare(axes)
-        # Seen from +z and from -y and -x: right, up and towards the reader are right-handed in each panel.
-        depth = place[shown, index[along]] * (-1 if along in "yx" else 1)
+    for panel in panels:
+        depth = panel.towards_reader(place[shown])
         order = shown[np.argsort(depth, kind="stable")]
         faded = np.clip((np.sort(depth) - depth.min()) / max(np.ptp(depth), 1e-9), 0, 1)[:, None]
         rgb = colour[order] * (0.45 + 0.55 * faded) + 0.55 * (1 - faded) * np.array([0.93, 0.94, 0.96])
-        axes.add_collection(
-            EllipseCollection(
-                np.full(order.size, size * 1.25),
-                np.full(order.size, size * 1.25),
-                np.zeros(order.size),
-                units="xy",
-                offsets=place[order][:, [index[across], index[up]]],
-                offset_transform=axes.transData,
-                facecolors=rgb,
-                edgecolors=rgb * 0.62,
-                linewidths=0.25 if order.size < 20_000 else 0.0,
-            )
-        )
-        a, b = index[across], index[up]
-        extent = (low[a], high[a], low[b] - foot, high[b])
-        axes.set_xlim(*extent[:2])
-        axes.set_ylim(*extent[2:])
-        axes.set_aspect("equal")
-        style.scale_bar(axes, extent, style.INK)
-        style.arrows(axes, across, up, style.INK)
-        style.title(axes, f"along {along}")
+        discs.draw(panel, place[order], rgb)
     said = f"{len(place)} atoms ({species_text(species)})"
     said += f", {shown.size} of them drawn" if shown.size < len(place) else ""
     if scale is None:
-        _species_legend(made, species)
+        discs.legend(made, {style.symbol(number): one for number, one in style.species_colours(species).items()})
     else:
-        style.colour_bar(made, scale[0], list(grid), scale[1])
+        style.colour_bar(made, scale[0], [panel.axes for panel in panels], scale[1])
     return Picture("projections", "Atoms along three directions", f"{said}; atoms further away are paler.", made)
+
+
+def _section(dataset: xr.Dataset, place: np.ndarray) -> list[Picture]:
+    """Cut through the middle, where there is more to see inside than one species in one colour."""
+    species = dataset["species"].values
+    names, colour = _labels(dataset, species)
+    arrows = next((name for name in VECTORS if name in dataset and _varies(dataset[name])), None)
+    if len(names) < 2 and arrows is None:
+        return []
+    if arrows is not None:  # paler, so that the arrows stand out
+        names, colour = {name: style.pale(one) for name, one in names.items()}, style.PALE + (1 - style.PALE) * colour
+    made, panels = discs.panels(place, False)
+    thick = THICKNESS * discs.nearest(place)
+    said = [f"Atoms within {thick / 2:.1f} Å of the plane through the middle"]
+    vector = None if arrows is None else dataset[arrows].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values
+    magnified = 1.0 if vector is None else discs.magnification(vector, discs.nearest(place))
+    for panel in panels:
+        depth = panel.towards_reader(place)
+        near = np.flatnonzero(np.abs(depth - discs.plane(depth, thick)) <= thick / 2)
+        near = near[np.argsort(depth[near], kind="stable")]
+        discs.draw(panel, place[near], colour[near])
+        if vector is not None:
+            discs.arrows(panel, place[near], vector[near] * magnified)
+    if len(names) > 1:
+        discs.legend(made, names)
+    if arrows is not None:
+        said.append(f"arrows: {arrows}, {magnified:g} times as long")
+    return [Picture("section", "Sections through the middle", "; ".join(said) + ".", made)]
+
+
+def _labels(dataset: xr.Dataset, species: np.ndarray) -> tuple[dict[str, str], np.ndarray]:
+    """Return names with their colours, and the colour of each atom: by species, or by what tells parts apart."""
+    from matplotlib.colors import to_rgb
+
+    for name in LABELS:
+        if name not in dataset or np.unique(species).size > 1:
+            continue
+        values = dataset[name].values
+        parts = np.unique(values[values >= 0])
+        if 2 <= parts.size <= MOST_LABELS:
+            found = {f"{name} {part}": style.SERIES[i % len(style.SERIES)] for i, part in enumerate(parts)}
+            rgb = np.tile(to_rgb(style.NEUTRAL), (values.size, 1))
+            for part, one in zip(parts, found.values(), strict=True):
+                rgb[values == part] = to_rgb(one)
+            return ({f"no {name}": style.NEUTRAL, **found} if (values < 0).any() else found), rgb
+    rgb, _ = _colours(dataset.drop_vars("intensity", errors="ignore"), species)
+    return {style.symbol(number): one for number, one in style.species_colours(species).items()}, rgb
 
 
 def species_text(species: np.ndarray) -> str:
@@ -112,23 +133,6 @@ def _colours(dataset: xr.Dataset, species: np.ndarray) -> tuple[np.ndarray, tupl
     for number, colour in found.items():
         rgb[(species == number) if number else (species <= 0)] = to_rgb(colour)
     return rgb, None
-
-
-def _species_legend(made: Any, species: np.ndarray) -> None:
-    from matplotlib.lines import Line2D
-
-    marks = [
-        Line2D([], [], marker="o", linestyle="", color=colour, markersize=6, label=style.symbol(number))
-        for number, colour in style.species_colours(species).items()
-    ]
-    made.legend(
-        handles=marks,
-        loc="outside upper right",
-        ncols=8,
-        frameon=False,
-        fontsize=style.SIZE - 0.5,
-        labelcolor=style.INK,
-    )
 
 
 def _nearest(place: np.ndarray) -> np.ndarray:

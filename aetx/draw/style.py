@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
@@ -23,6 +24,8 @@ VIEWS = (("x", "y", "z"), ("x", "z", "y"), ("z", "y", "x"))
 WIDTH = 9.0
 SIZE = 9.0
 NEUTRAL = "#8a94a0"
+PALE = 0.5
+"""Share of white in the pale form of a colour."""
 
 SPELLING = {
     "angstrom": "Å",
@@ -267,3 +270,8 @@ def species_colours(species: np.ndarray) -> dict[int, str]:
     known = [int(number) for number in np.unique(species) if number > 0]
     found = {number: SERIES[i % len(SERIES)] for i, number in enumerate(known)}
     return {0: NEUTRAL, **found} if (species <= 0).any() else found
+
+
+def pale(colour: str) -> str:
+    """Return the pale form of a colour."""
+    return to_hex([PALE + (1 - PALE) * part for part in to_rgb(colour)])

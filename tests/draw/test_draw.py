@@ -210,9 +210,9 @@ def test_a_large_volume_is_read_in_slices_and_central_blocks_only() -> None:
 
 def test_atoms_are_drawn_in_three_directions_with_their_distances_and_properties() -> None:
     pictures = draw(atoms())
-    assert shapes(pictures) == [("projections", True), ("distances", True), ("properties", True)]
-    assert "distance (Å)" in texts(pictures[1])
-    assert "standard error (Å)" in texts(pictures[2])
+    assert shapes(pictures) == [(name, True) for name in ("projections", "section", "distances", "properties")]
+    assert "distance (Å)" in texts(pictures[2])
+    assert "standard error (Å)" in texts(pictures[3])
 
 
 @pytest.mark.parametrize(("count", "names"), [(0, []), (1, ["projections", "distances", "properties"])])
@@ -237,7 +237,52 @@ def test_the_distance_picture_gives_the_nearest_neighbour_of_a_lattice() -> None
     points = np.stack(np.meshgrid(*[np.arange(5) * 2.5] * 3), -1).reshape(-1, 3)
     given = atoms(len(points))
     given["position"] = (("atom", "axis"), points, LENGTH)
-    assert "median 2.500 Å, closest pair 2.500 Å" in draw(given)[1].caption
+    assert "median 2.500 Å, closest pair 2.500 Å" in draw(given)[2].caption
+
+
+def cube(**columns: Any) -> xr.Dataset:
+    points = np.stack(np.meshgrid(*[np.arange(5) * 2.5] * 3), -1).reshape(-1, 3)
+    given = atoms(len(points), species=(78,)).drop_vars(["intensity", "sigma"])
+    return given.assign(position=(("atom", "axis"), points - 5, LENGTH), **columns)
+
+
+def discs_of(axes: Any) -> np.ndarray:
+    return np.asarray(axes.collections[0].get_offsets())
+
+
+def test_one_species_without_anything_inside_needs_no_section() -> None:
+    assert [picture.name for picture in draw(cube())] == ["projections", "distances"]
+
+
+def test_a_section_holds_the_layer_in_the_middle_and_colours_the_grains() -> None:
+    grain = np.where(np.arange(125) % 25 < 5, -1, np.arange(125) // 75).astype(np.int32)
+    section = draw(cube(grain=("atom", grain, ONE)))[1]
+    figure: Any = section.figure
+    assert [len(discs_of(axes)) for axes in figure.axes] == [25, 25, 25]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["no grain", "grain 0", "grain 1"]
+    colours = {tuple(one) for axes in figure.axes for one in np.round(axes.collections[0].get_facecolor(), 3)}
+    assert len(colours) == 3
+
+
+def test_vectors_of_atoms_are_arrows_in_the_plane_of_the_section() -> None:
+    moved = np.tile([0.02, 0.0, 0.0], (125, 1))
+    moved[:10] = np.nan
+    section = draw(cube(displacement=(("atom", "axis"), moved, LENGTH)))[1]
+    assert "arrows: displacement, 100 times as long" in section.caption
+    figure: Any = section.figure
+    for axes, across in zip(figure.axes, "xxz", strict=True):
+        quiver = axes.collections[1]
+        expected = 2.0 if across == "x" else 0.0
+        np.testing.assert_allclose(quiver.U, expected, atol=1e-12)
+        np.testing.assert_allclose(quiver.V, 0.0, atol=1e-12)
+
+
+def test_a_flat_specimen_has_room_for_its_title_and_scale_bar() -> None:
+    given = cube()
+    given["position"][:, 2] = 0.0
+    figure: Any = draw(given)[0].figure
+    widths = [np.ptp(axes.get_xlim()) for axes in figure.axes]
+    assert min(widths) >= 0.29 * max(widths)
 
 
 def test_scores_are_drawn_by_tilt_by_iteration_and_as_distributions() -> None:
