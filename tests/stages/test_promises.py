@@ -28,6 +28,7 @@ COARSE: dict[str, Any] = {"inner": 10.0, "outer": 25.0, "thickness": 4.0, "confi
 
 QUICK: dict[str, dict[str, Any]] = {
     "measure.r_free": {"iterations": (1, 3), "folds": 2},
+    "measure.experiment": {"doses": (1e5,), "tilts": (5, 7), "ranges": (60.0,)},
     "reconstruct.resire": {"iterations": 4},
     "reconstruct.sirt": {"iterations": 4},
     "simulate.accretion": {"atoms": 200, "diameter": 19.0},
