@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 from numpy.testing import assert_allclose
 from scipy.integrate import quad, simpson
+from scipy.optimize import curve_fit
 from scipy.special import k0
 
 from aetx.kernels import profiles
+from aetx.kernels.scattering import kirkland
 
 
 @given(centre=some.floats(12, 18), width=some.floats(0.3, 2.2))
@@ -58,3 +60,27 @@ def test_the_profile_of_a_yukawa_factor_is_its_convolution_in_real_space() -> No
     assert_allclose(
         table[300, 0], 2 * np.pi * b * k0(2 * np.pi * 6 * np.sqrt(b)) * np.exp(2 * np.pi**2 * b * 0.16), rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(("width", "seen"), [(0.403, 0.478), (0.450, 0.524), (0.503, 0.576)])
+def test_the_profile_of_platinum_is_the_projection_of_a_ball_as_wide_as_published(width: float, seen: float) -> None:
+    """In three dimensions a Gaussian fitted to a Pt atom within 1 angstrom has these widths with Kirkland's factor."""
+    q = np.linspace(0, 5, 5001)
+    envelope = factor_of_platinum(q) * np.exp(-2 * (np.pi * width * q) ** 2) * 4 * np.pi * q**2
+    r = np.arange(0, 8, 0.01)
+    ball = np.sinc(2 * np.outer(r, q)) @ envelope * q[1]
+
+    def fitted(at: np.ndarray, height: float, spread: float) -> np.ndarray:
+        return np.asarray(height * np.exp(-(at**2) / (2 * spread**2)))
+
+    found, _ = curve_fit(fitted, r[:100:2], ball[:100:2], [ball[0], width])
+    assert_allclose(found[1], seen, atol=1e-3)
+    table = profiles.radial_table(factor_of_platinum, width, 0.05, 3.0)
+    z = np.arange(-7, 7, 0.02)
+    for rho in (0.0, 0.33, 1.0, 2.1):
+        projected = np.interp(np.hypot(rho, z), r, ball).sum() * 0.02
+        assert_allclose(profiles.radial(table, 0.05, rho)[0], projected, atol=1e-4 * table[0, 0])
+
+
+def factor_of_platinum(q: np.ndarray) -> np.ndarray:
+    return kirkland(78, q) / kirkland(78, 0.0)
