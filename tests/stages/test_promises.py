@@ -48,7 +48,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "reciprocal_pixel": 0.125,
         "window": 8.0,
         "sampling": 0.3,
-        "slice_thickness": 4.0,
+        "thickness": 4.0,
         "dose": 100.0,
     },
     "simulate.hrtem": {
@@ -58,7 +58,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "pixels": 24,
         "pixel_size": 0.8,
         "sampling": 0.4,
-        "slice_thickness": 4.0,
+        "thickness": 4.0,
         "dose": 50.0,
     },
     "simulate.images": {"width_spread": 0.05, "height_spread": 0.1},

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
-from aetx.core import Dose, Forecast, Frequency, InputSizes, Length, SmallAngle, stage
+from aetx.core import Forecast, Frequency, InputSizes, Length, SmallAngle, stage
 from aetx.core.atoms import elements_of
-from aetx.core.lens import LensParams, aberrations
+from aetx.core.lens import WaveParams
 from aetx.core.tilts import TiltParams, centred_axis, count_of, pose_coords, poses
 from aetx.errors import AetxWarning
 from aetx.kernels import rendering
@@ -25,7 +25,7 @@ WAVES = 2**24
 """Pixels of waves that are followed together: 128 MB, and as much again while they pass a slice."""
 
 
-class DiffractionParams(TiltParams, LensParams):
+class DiffractionParams(TiltParams, WaveParams):
     """Parameters of `diffraction`."""
 
     semi_angle: SmallAngle = Field(21.0, gt=0, le=200, description="half angle of the cone of the probe")
@@ -38,18 +38,6 @@ class DiffractionParams(TiltParams, LensParams):
     window: Length = Field(
         16.0, gt=0, le=1000, description="least edge of the region around each probe in which its wave is followed"
     )
-    sampling: Length = Field(0.15, gt=0.005, le=1, description="greatest pixel of the wave")
-    slice_thickness: Length = Field(2.0, gt=0, le=50, description="thickness of the slices of the potential")
-    vibration: Length = Field(
-        0.08, ge=0, le=1, description="root mean square thermal displacement of an atom along each axis"
-    )
-    phonons: int = Field(
-        0, ge=0, le=1000, description="random sets of thermal displacements to average; 0 blurs the potential by them"
-    )
-    dose: Dose = Field(
-        0.0, ge=0, le=1e9, description="electrons per area of each tilt, counted with noise; 0 for fractions without"
-    )
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of the displacements and of the counts")
 
     @model_validator(mode="after")
     def _in_the_band(self) -> Self:
@@ -59,8 +47,6 @@ class DiffractionParams(TiltParams, LensParams):
                 f"the patterns reach to {wanted:g} 1/angstrom, a sampling of {self.sampling:g} angstrom to {kept:g}: "
                 f"lower sampling to {1 / (3 * wanted):.4g} angstrom"
             )
-        if self.phonons and self.vibration == 0:
-            raise ValueError("phonons above 0 need a vibration above 0")
         return self
 
 
@@ -83,12 +69,12 @@ def _rows(params: DiffractionParams, size: int) -> int:
 
 def _forecast(inputs: InputSizes, params: DiffractionParams) -> Forecast:
     atoms, size = inputs["atoms"][0].get("atom", 1), _grid(params).rows
-    rows, tilts, sets = _rows(params, size), count_of(params), max(1, params.phonons)
+    rows, tilts, sets = _rows(params, size), count_of(params), params.repeats
     probes = rows * params.scan_columns
     pixel = _grid(params).pixel
     field = math.prod(count * params.scan_step / pixel + size for count in (rows, params.scan_columns))
     memory = probes * (size**2 * 28 + params.pixels**2 * 12) + field * 60 + atoms * 200
-    slices = min(atoms, math.ceil(3 * atoms ** (1 / 3) / params.slice_thickness) + 2)
+    slices = min(atoms, math.ceil(3 * atoms ** (1 / 3) / params.thickness) + 2)
     each = params.scan_rows * params.scan_columns * slices * size**2 * (2e-8 + 2e-9 * math.log2(size))
     each += math.ceil(params.scan_rows / rows) * (slices * field * 1e-7 + atoms * field**0.5 * 1e-7)
     sizes = {
@@ -116,7 +102,7 @@ def diffraction(atoms: xr.Dataset, params: DiffractionParams, *, device: str) ->
     its aberrations, passes them by psi = F**-1 (exp(-i pi lambda d q**2) F (exp(i sigma V) psi)). Each wave is followed
     in a periodic window around its probe whose edge is a whole odd multiple of 1 / `reciprocal_pixel`, so that each
     pixel of the detector sums as many frequencies along each axis. Thermal motion is a Gaussian blur of the potential,
-    or, with `phonons`, the mean over random displacements, which alone gives the diffuse background.
+    or, with `configurations`, the mean over random displacements, which alone gives the diffuse background.
 
     Without `dose` the patterns are fractions of the electrons of each probe position: over all frequencies they sum to
     one. With it they are Poisson counts of `dose` times the squared step, one random stream for each row of the scan.
@@ -197,13 +183,9 @@ def _patterns(
     """Return the patterns of some rows of a tilt, shape (rows, columns, ky, kx); the draws know their tilt and row."""
     x, y = scan
     probes = np.stack(np.broadcast_arrays(x[None, :], y[rows, None]), axis=-1).reshape(-1, 2)
-    lens = aberrations(params, params.defocus)
+    lens = params.aberrations(params.defocus)
     total = np.zeros((len(probes), params.pixels, params.pixels))
-    for number in range(max(1, params.phonons)):
-        where = position
-        if params.phonons:
-            stream = np.random.SeedSequence(params.seed, spawn_key=(0, tilt, number))
-            where = position + np.random.default_rng(stream).normal(0.0, params.vibration, position.shape)
+    for where in params.displaced(position, tilt):
         found = patterns_of_atoms(
             rendering.to_camera(where, *poses[tilt]),
             numbers,
@@ -211,20 +193,18 @@ def _patterns(
             grid,
             params.semi_angle,
             lens,
-            params.slice_thickness,
-            width=0.0 if params.phonons else params.vibration,
+            params.thickness,
+            width=params.width,
             device=device,
         )
         total += binned(found, params.pixels, _gathered(params)).cpu().numpy()
-    fraction = total / max(1, params.phonons)
+    fraction = total / params.repeats
     fraction = fraction.reshape(len(rows), x.size, params.pixels, params.pixels)
     if params.dose == 0:
         return fraction.astype(np.float32)
-    counts = np.empty(fraction.shape, np.float32)
-    for i, row in enumerate(rows):
-        stream = np.random.SeedSequence(params.seed, spawn_key=(1, tilt, int(row)))
-        counts[i] = np.random.default_rng(stream).poisson(fraction[i] * (params.dose * params.scan_step**2))
-    return counts
+    electrons = params.dose * params.scan_step**2
+    counts = [params.counted(one * electrons, tilt, int(row)) for one, row in zip(fraction, rows, strict=True)]
+    return np.stack(counts).astype(np.float32)
 
 
 def _warn_of_a_small_window(params: DiffractionParams, grid: WaveGrid) -> None:

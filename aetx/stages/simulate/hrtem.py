@@ -12,9 +12,9 @@ import torch
 import xarray as xr
 from pydantic import Field, model_validator
 
-from aetx.core import Angle, Dose, Forecast, InputSizes, Length, SmallAngle, stage
+from aetx.core import Angle, Forecast, InputSizes, Length, SmallAngle, stage
 from aetx.core.atoms import elements_of
-from aetx.core.lens import LensParams, aberrations
+from aetx.core.lens import WaveParams
 from aetx.core.tilts import TiltParams, centred_axis, count_of, pose_coords, poses
 from aetx.errors import AetxWarning
 from aetx.kernels import rendering
@@ -24,7 +24,7 @@ from aetx.kernels.transfer import Camera
 from aetx.model import ATOMS, FOCAL_SERIES, positions
 
 
-class HrtemParams(TiltParams, LensParams):
+class HrtemParams(TiltParams, WaveParams):
     """Parameters of `hrtem`."""
 
     tilts: int = Field(1, ge=1, le=10_000, description="number of tilts, at even steps from first to last")
@@ -44,16 +44,6 @@ class HrtemParams(TiltParams, LensParams):
     pixel_size: Length = Field(0.2, gt=0, le=10, description="edge of a pixel of the camera")
     margin: Length = Field(5.0, ge=0, le=1000, description="least room around the images, against wrapped waves")
     sampling: Length = Field(0.1, gt=0.005, le=1, description="greatest pixel of the wave")
-    slice_thickness: Length = Field(2.0, gt=0, le=50, description="thickness of the slices of the potential")
-    vibration: Length = Field(
-        0.08, ge=0, le=1, description="root mean square thermal displacement of an atom along each axis"
-    )
-    phonons: int = Field(
-        0, ge=0, le=1000, description="random sets of thermal displacements to average; 0 blurs the potential by them"
-    )
-    dose: Dose = Field(
-        0.0, ge=0, le=1e9, description="electrons per area of each image, counted with noise; 0 for a mean of one"
-    )
     mtf_floor: float = Field(0.0, ge=0, lt=1, description="modulation transfer at highest frequencies, c1")
     mtf_half: float = Field(
         0.5, gt=0, le=100, description="where the modulation transfer has fallen by half, over twice Nyquist: c2"
@@ -62,12 +52,9 @@ class HrtemParams(TiltParams, LensParams):
     mtf_exponent: float = Field(
         1.0, ge=0, le=4, description="power to which the modulation transfer is raised; 0 for a perfect camera"
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of the displacements and of the counts")
 
     @model_validator(mode="after")
     def _nothing_is_void(self) -> Self:
-        if self.phonons and self.vibration == 0:
-            raise ValueError("phonons above 0 need a vibration above 0")
         unused = sorted({"mtf_floor", "mtf_half", "mtf_power"} & self.model_fields_set)
         if self.mtf_exponent == 0 and unused:
             raise ValueError(f"mtf_exponent 0 leaves {', '.join(unused)} without effect")
@@ -88,9 +75,9 @@ def _box(params: HrtemParams) -> tuple[int, int]:
 def _forecast(inputs: InputSizes, params: HrtemParams) -> Forecast:
     atoms, (size, finer) = inputs["atoms"][0].get("atom", 1), _box(params)
     area, foci = (size * finer) ** 2, len(params.defocus)
-    slices = min(atoms, math.ceil(3 * atoms ** (1 / 3) / params.slice_thickness) + 2)
+    slices = min(atoms, math.ceil(3 * atoms ** (1 / 3) / params.thickness) + 2)
     each = slices * area * 1.5e-7 + atoms * area**0.5 * 2e-8 + foci * area * 3e-7
-    seconds = 0.1 + count_of(params) * (max(1, params.phonons) * each + foci * size**2 * 3e-7)
+    seconds = 0.1 + count_of(params) * (params.repeats * each + foci * size**2 * 3e-7)
     sizes = {"tilt": count_of(params), "focus": foci, "y": params.pixels, "x": params.pixels}
     memory = area * 100 + foci * size**2 * 40 + atoms * 200
     return Forecast(sizes, memory=int(memory) + 30_000_000, seconds=seconds)
@@ -113,9 +100,9 @@ def hrtem(atoms: xr.Dataset, params: HrtemParams, *, device: str) -> xr.Dataset:
 
     with the defocus counted from p_z = 0, E_t = exp(-(pi lambda q**2 spread)**2 / 2) for a standard deviation, and
     E_s = exp(-(source / 2)**2 |gradient of chi|**2). Thermal motion is a Gaussian blur of the potential or, with
-    `phonons`, the mean of the images over random displacements. The image is blurred, taken at the middle of each
-    pixel, and scaled to a mean of `dose` times the area of a pixel, or of one; electrons are counted (Poisson); at
-    last the spectrum of the counts, noise and all, is multiplied by the modulation transfer of the camera
+    `configurations`, the mean of the images over random displacements. The image is blurred, taken at the middle of
+    each pixel, and scaled to a mean of `dose` times the area of a pixel, or of one; electrons are counted (Poisson);
+    at last the spectrum of the counts, noise and all, is multiplied by the modulation transfer of the camera
 
         ((1 - c1) / (1 + (q / (2 c2 q_N))**c3) + c1)**exponent.
 
@@ -177,9 +164,7 @@ def _focal_series(
     expected = np.maximum(expected, 0) / expected[view].mean(axis=(1, 2), keepdims=True)
     if params.dose > 0:
         electrons = params.dose * params.pixel_size**2
-        for focus, image in enumerate(expected):
-            stream = np.random.SeedSequence(params.seed, spawn_key=(1, tilt, focus))
-            expected[focus] = np.random.default_rng(stream).poisson(image * electrons)
+        expected = np.stack([params.counted(one * electrons, tilt, i) for i, one in enumerate(expected)])
     camera = Camera(params.mtf_floor, params.mtf_half, params.mtf_power, params.mtf_exponent)
     return np.ascontiguousarray(camera.read(expected)[view])
 
@@ -199,20 +184,15 @@ def _expected(
     middle = (_box(params)[0] // 2) * params.pixel_size
     edge = grid.rows * grid.pixel
     total = np.zeros((len(params.defocus), grid.rows, grid.columns))
-    for number in range(max(1, params.phonons)):
-        where = position
-        if params.phonons:
-            stream = np.random.SeedSequence(params.seed, spawn_key=(0, tilt, number))
-            where = position + np.random.default_rng(stream).normal(0.0, params.vibration, position.shape)
+    for where in params.displaced(position, tilt):
         seen = rendering.to_camera(where, *pose) + np.array([middle, middle, 0.0])
         inside = ((seen[:, :2] >= 0) & (seen[:, :2] < edge)).all(axis=1)
-        width = 0.0 if params.phonons else params.vibration
-        wave = exit_wave(seen[inside], numbers[inside], grid, params.slice_thickness, width=width, device=device)
+        wave = exit_wave(seen[inside], numbers[inside], grid, params.thickness, width=params.width, device=device)
         with torch.no_grad():
             for i, defocus in enumerate(params.defocus):
-                lens = lens_transfer(grid, aberrations(params, defocus), coherence, device=device)
+                lens = lens_transfer(grid, params.aberrations(defocus), coherence, device=device)
                 total[i] += intensity(wave, lens, grid, params.blur).cpu().numpy()
-    return total / max(1, params.phonons)
+    return total / params.repeats
 
 
 def _warn_of_atoms_outside(position: np.ndarray, params: HrtemParams) -> None:
