@@ -204,8 +204,29 @@ def test_one_scale_for_all_is_not_one_for_each(series: xr.Dataset, volume: xr.Da
     changed = series.assign(image=image)
     one, each = (r_factor(changed, volume, scale=scale) for scale in ("global", "tilt"))
     np.testing.assert_allclose(each["scale"], [2, 1], rtol=1e-5)
-    assert float(one["scale"][0]) == float(one["scale"][1])
     assert float(each["mean_r1"]) < 1e-5 < 0.1 < float(one["mean_r1"])
+    power = np.square(series["image"].values.astype(float)).sum(axis=(1, 2))
+    np.testing.assert_allclose(one["scale"], (2 * power[0] + power[1]) / power.sum(), rtol=1e-5)
+
+
+def test_atoms_lie_where_the_origin_says(small_series: xr.Dataset, small_atoms: xr.Dataset) -> None:
+    atoms, series = drawn(small_series, small_atoms, [78] * 13, [20.0] * 13)
+    place = np.array([40.0, -30.0, 7.0])
+    placed = series.assign_coords(axis=["x", "y", "z"]).assign(origin=("axis", place, LENGTH))
+    moved = atoms.assign(position=(("atom", "axis"), atoms["position"].values + place, LENGTH))
+    assert float(r_factor(placed, atoms=moved, profile="gaussian", width=0.9)["mean_r1"]) < 1e-3
+    assert float(r_factor(placed, atoms=atoms, profile="gaussian", width=0.9)["mean_r1"]) > 0.9
+
+
+def test_a_film_of_atoms_is_compared_where_whole_rays_lie_in_it(
+    small_series: xr.Dataset, small_atoms: xr.Dataset
+) -> None:
+    atoms, series = drawn(small_series, small_atoms, [78] * 13, [20.0] * 13)
+    with pytest.warns(AetxWarning, match="no pixel to compare"):
+        found = r_factor(series, atoms=atoms, profile="gaussian", width=0.9, extended=True)
+    middle = series.sizes["tilt"] // 2
+    assert 0 < int(found["pixels"][middle]) < 24 * 24
+    assert np.isnan(found["r1"][0])
 
 
 def test_either_a_volume_or_atoms_are_compared(
