@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
-EXCESS = 0.01
+EXCESS = 0.03
 """Share of atoms above the number asked for that ends the search for the number of candidates."""
 
 
 def fill(count: int, radius: float, closest: float, farthest: float, most: int, generator: np.random.Generator) -> F64:
     """Grow at least a number of atoms in a ball, and hardly more; fewer where the ball cannot hold them.
 
-    The number of candidates per atom is doubled until the ball holds enough, and then bisected until it holds hardly
-    more, or one candidate less would be too few.
+    The number of candidates per atom is raised fourfold until the ball holds enough, and then bisected, in its
+    logarithm, until the ball holds hardly more, or one candidate less would be too few.
 
     Parameters
     ----------
@@ -47,10 +48,10 @@ def fill(count: int, radius: float, closest: float, farthest: float, most: int, 
     few, many = 0, 1
     made = grown(many)
     while len(made) < count and many < most:
-        few, many = many, min(2 * many, most)
+        few, many = many, min(4 * many, most)
         made = grown(many)
     while len(made) > count * (1 + EXCESS) and many - few > 1:
-        middle = (few + many) // 2
+        middle = max(few + 1, math.isqrt(few * many))
         tried = grown(middle)
         if len(tried) < count:
             few = middle
@@ -135,25 +136,25 @@ def grow(
     -------
     Positions, shape (atoms, 3).
     """
-    edge = closest / math.sqrt(3.0)  # of cells that hold one atom at most
-    reach = math.ceil((closest + farthest) / edge)
-    start = radius + (reach + 1) * edge
-    cells = math.ceil(2 * start / edge)
-    cell = np.full((cells, cells, cells), -1, np.int32)
+    limit = closest + farthest
+    start = radius + 1.001 * limit
+    cells = math.ceil(2 * start / limit)
+    room = int(math.sqrt(2.0) * (limit / closest + 1) ** 3)  # close packing in a cell and half a distance around
+    held = np.zeros((cells, cells, cells), np.int32)
+    member = np.empty((cells, cells, cells, room), np.int32)
     place = np.empty((capacity, 3))
     active = np.empty(capacity, np.int64)
-    near = np.empty((1000, 3))
-    distance = np.empty(1000)
+    near = np.empty((27 * room, 3))
+    distance = np.empty(27 * room)
     for axis in range(3):
         place[0, axis] = 0.1 * radius * (2 * generator.random() - 1)
-    i, j, k = _cell(place[0], start, edge)
-    cell[i, j, k] = 0
+    _enter(0, place, held, member, start, limit)
     active[0] = 0
     count, growing = 1, 1
     while growing > 0 and count < capacity:
         chosen = int(generator.random() * growing)
         parent = place[active[chosen]]
-        found = _gather(place, cell, parent, start, edge, reach, closest + farthest, near, distance)
+        found = _gather(place, held, member, parent, start, limit, near, distance)
         accepted = False
         for _ in range(candidates):
             step = closest + (farthest - closest) * generator.random()
@@ -173,8 +174,7 @@ def grow(
                     break
             if free:
                 place[count, 0], place[count, 1], place[count, 2] = x, y, z
-                i, j, k = _cell(place[count], start, edge)
-                cell[i, j, k] = count
+                _enter(count, place, held, member, start, limit)
                 active[growing] = count
                 count += 1
                 growing += 1
@@ -192,36 +192,37 @@ def _cell(point: F64, start: float, edge: float) -> tuple[int, int, int]:
 
 
 @njit(nogil=True, cache=True)
+def _enter(one: int, place: F64, held: I32, member: I32, start: float, edge: float) -> None:
+    """Write an atom into the cell where it is."""
+    i, j, k = _cell(place[one], start, edge)
+    member[i, j, k, held[i, j, k]] = one
+    held[i, j, k] += 1
+
+
+@njit(nogil=True, cache=True)
 def _gather(
-    place: F64,
-    cell: NDArray[np.int32],
-    point: F64,
-    start: float,
-    edge: float,
-    reach: int,
-    limit: float,
-    near: F64,
-    distance: F64,
+    place: F64, held: I32, member: I32, point: F64, start: float, limit: float, near: F64, distance: F64
 ) -> int:
     """Write the other atoms within a limit of a point to `near`, the nearest first; return their number."""
-    i, j, k = _cell(point, start, edge)
+    i, j, k = _cell(point, start, limit)
     found = 0
-    for a in range(i - reach, i + reach + 1):
-        for b in range(j - reach, j + reach + 1):
-            for c in range(k - reach, k + reach + 1):
-                one = cell[a, b, c]
-                if one < 0:
-                    continue
-                x, y, z = place[one, 0] - point[0], place[one, 1] - point[1], place[one, 2] - point[2]
-                squared = x * x + y * y + z * z
-                if squared == 0.0 or squared > limit * limit:
-                    continue
-                at = found
-                while at > 0 and distance[at - 1] > squared:
-                    distance[at] = distance[at - 1]
-                    near[at] = near[at - 1]
-                    at -= 1
-                distance[at] = squared
-                near[at, 0], near[at, 1], near[at, 2] = place[one, 0], place[one, 1], place[one, 2]
-                found += 1
+    for a in range(i - 1, i + 2):
+        for b in range(j - 1, j + 2):
+            for c in range(k - 1, k + 2):
+                for m in range(held[a, b, c]):
+                    one = member[a, b, c, m]
+                    x, y, z = place[one, 0] - point[0], place[one, 1] - point[1], place[one, 2] - point[2]
+                    squared = x * x + y * y + z * z
+                    if squared == 0.0 or squared > limit * limit:
+                        continue
+                    at = found
+                    while at > 0 and distance[at - 1] > squared:
+                        distance[at] = distance[at - 1]
+                        for axis in range(3):
+                            near[at, axis] = near[at - 1, axis]
+                        at -= 1
+                    distance[at] = squared
+                    for axis in range(3):
+                        near[at, axis] = place[one, axis]
+                    found += 1
     return found

@@ -51,17 +51,21 @@ def _thrown(edge: float, distance: float, attempts: int, generator: np.random.Ge
         i, j = int(x / cell) + 2, int(y / cell) + 2
         if grid[i, j] >= 0:
             continue
-        free = True
-        for a in range(i - 2, i + 3):
-            for b in range(j - 2, j + 3):
-                one = grid[a, b]
-                if one >= 0 and (made[one, 0] - x) ** 2 + (made[one, 1] - y) ** 2 < distance * distance:
-                    free = False
-        if free:
+        if _free(made, grid, i, j, x, y, distance * distance):
             made[count, 0], made[count, 1] = x, y
             grid[i, j] = count
             count += 1
     return made[:count].copy()
+
+
+@njit(nogil=True, cache=True)
+def _free(made: F64, grid: NDArray[np.int32], i: int, j: int, x: float, y: float, least: float) -> bool:
+    for a in range(i - 2, i + 3):
+        for b in range(j - 2, j + 3):
+            one = grid[a, b]
+            if one >= 0 and (made[one, 0] - x) ** 2 + (made[one, 1] - y) ** 2 < least:
+                return False
+    return True
 
 
 def lloyd(seeds: F64) -> F64:

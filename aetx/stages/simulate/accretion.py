@@ -50,12 +50,11 @@ def _forecast(_: InputSizes, params: AccretionParams) -> Forecast:
     packed = params.atoms * params.closest**3 / (math.pi / 6 * params.diameter**3)
     candidates = float(np.interp(packed, *PACKED))
     room = kernel.capacity(params.diameter / 2, params.closest)
-    cells = (params.diameter / params.closest * math.sqrt(3) + 12) ** 3
-    seconds = 1.0 + params.atoms * (1e-5 * math.log2(2 * candidates) + 3e-7 * candidates)
+    cells = (params.diameter / (params.closest + params.farthest) + 3) ** 3
     return Forecast(
         {"atom": params.atoms, "axis": 3},
-        memory=int(4 * cells + 80 * room + 500 * params.atoms) + 40_000_000,
-        seconds=seconds,
+        memory=int(300 * cells + 40 * room + 150 * params.atoms) + 40_000_000,
+        seconds=1.0 + params.atoms * (5e-6 * math.log2(2 * candidates) + 1.5e-7 * candidates),
     )
 
 

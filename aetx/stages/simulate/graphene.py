@@ -25,7 +25,7 @@ HEXAGON = 1.5 * math.sqrt(3)
 """Area of a hexagon over its squared edge."""
 MARGIN, OPEN = 6.0, 2.0
 """How far seeds, and the network of closed cells, reach beyond the sheet, in bonds: MARGIN, and MARGIN - OPEN."""
-ATTEMPTS = 300
+ATTEMPTS = 100
 
 
 class GrapheneParams(PoseParams):
