@@ -64,7 +64,7 @@ def _forecast(_: InputSizes, params: AmorphousParams) -> Forecast:
     atoms = math.ceil(volume * params.density)
     cells = 8 * volume / (params.separation / math.sqrt(3)) ** 3
     return Forecast(
-        {"atom": atoms, "axis": 3}, memory=int(cells * 4) + 400 * atoms + 40_000_000, seconds=2 + 4e-5 * atoms
+        {"atom": atoms, "axis": 3}, memory=int(cells * 4) + 400 * atoms + 60_000_000, seconds=0.3 + 1e-5 * atoms
     )
 
 

@@ -63,7 +63,7 @@ class CoreShellParams(PoseParams, DisplacementParams):
 
 def _forecast(_: InputSizes, params: CoreShellParams) -> Forecast:
     return Forecast(
-        {"atom": params.atoms, "axis": 3}, memory=3000 * params.atoms + 40_000_000, seconds=0.2 + 4e-5 * params.atoms
+        {"atom": params.atoms, "axis": 3}, memory=1000 * params.atoms + 60_000_000, seconds=0.3 + 1e-5 * params.atoms
     )
 
 

@@ -62,7 +62,7 @@ def _faces(params: DecahedronParams) -> tuple[int, int, int]:
 
 def _forecast(_: InputSizes, params: DecahedronParams) -> Forecast:
     atoms = params.atoms if params.edge is None else kernel.count(*_faces(params))
-    return Forecast({"atom": atoms, "axis": 3}, memory=2000 * atoms + 40_000_000, seconds=0.2 + 3e-5 * atoms)
+    return Forecast({"atom": atoms, "axis": 3}, memory=1000 * atoms + 60_000_000, seconds=0.3 + 1e-5 * atoms)
 
 
 @stage("simulate.decahedron", takes={}, gives=ATOMS, params=DecahedronParams, version=1, forecast=_forecast)

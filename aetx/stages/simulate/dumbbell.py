@@ -64,7 +64,7 @@ class DumbbellParams(PoseParams, DisplacementParams):
 
 def _forecast(_: InputSizes, params: DumbbellParams) -> Forecast:
     return Forecast(
-        {"atom": params.atoms, "axis": 3}, memory=3000 * params.atoms + 40_000_000, seconds=0.2 + 3e-5 * params.atoms
+        {"atom": params.atoms, "axis": 3}, memory=1400 * params.atoms + 60_000_000, seconds=0.3 + 1.2e-5 * params.atoms
     )
 
 

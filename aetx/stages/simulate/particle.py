@@ -45,8 +45,8 @@ class ParticleParams(DisplacementParams):
 
 def _forecast(_: InputSizes, params: ParticleParams) -> Forecast:
     atoms = math.ceil(math.pi / 6 * params.largest**3 * 4 / params.lattice_constant**3)
-    sites = 8 * (2 * params.largest / params.lattice_constant) ** 3 * 4
-    return Forecast({"atom": atoms, "axis": 3}, memory=int(sites * 72) + 40_000_000, seconds=0.1 + 2e-6 * sites)
+    sites = 15 * (params.largest / params.lattice_constant + 1) ** 3 * 4  # of the box around the most spread-out shape
+    return Forecast({"atom": atoms, "axis": 3}, memory=int(sites * 80) + 60_000_000, seconds=0.2 + 4e-7 * sites)
 
 
 @stage("simulate.particle", takes={}, gives=ATOMS, params=ParticleParams, version=1, forecast=_forecast)
