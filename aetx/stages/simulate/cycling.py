@@ -63,8 +63,8 @@ class CyclingParams(PoseParams):
 def _forecast(_: InputSizes, params: CyclingParams) -> Forecast:
     atoms = params.edge * (2 * params.edge**2 + 1) // 3
     places = (2 * (params.edge + kernel.ROOM) + 1) ** 3
-    seconds = 0.5 + 1e-5 * atoms + params.steps * 3e-7 * places
-    return Forecast({"atom": atoms, "axis": 3}, memory=60 * places + 600 * atoms + 40_000_000, seconds=seconds)
+    seconds = 0.5 + 1e-5 * atoms + params.steps * 1e-7 * places
+    return Forecast({"atom": atoms, "axis": 3}, memory=25 * places + 300 * atoms + 40_000_000, seconds=seconds)
 
 
 @stage(NAME, takes={}, gives=ATOMS, params=CyclingParams, version=1, forecast=_forecast)

@@ -63,8 +63,8 @@ class GrapheneParams(PoseParams):
 def _forecast(_: InputSizes, params: GrapheneParams) -> Forecast:
     wide = params.size + 2 * MARGIN * params.bond
     atoms, made = (math.ceil(2 * (edge / params.bond) ** 2 / HEXAGON) for edge in (params.size, wide))
-    seconds = 0.5 + made * (6e-5 + 1.5e-5 * params.lloyd + 3e-7 * params.relaxation)
-    return Forecast({"atom": atoms, "axis": 3}, memory=2500 * made + 50_000_000, seconds=seconds)
+    seconds = 0.5 + made * (3e-5 + 1e-5 * params.lloyd + 2e-7 * params.relaxation)
+    return Forecast({"atom": atoms, "axis": 3}, memory=1200 * made + 50_000_000, seconds=seconds)
 
 
 @stage(NAME, takes={}, gives=ATOMS, params=GrapheneParams, version=1, forecast=_forecast)

@@ -72,7 +72,7 @@ def _forecast(_: InputSizes, params: PerovskiteParams) -> Forecast:
     size = edge if params.shape == "cube" else params.size / params.lattice_constant
     cells, surface = (factor * size**power for factor, power in zip(FILLING[params.shape], (3, 2), strict=True))
     atoms = math.ceil(2 * cells + surface + 1 + (3 * cells + surface if params.oxygen else 0))
-    memory = 600 * atoms + 60 * edge**3 + 40_000_000
+    memory = 300 * atoms + 30 * edge**3 + 40_000_000
     return Forecast({"atom": atoms, "axis": 3}, memory=memory, seconds=0.5 + 4e-6 * atoms)
 
 

@@ -75,7 +75,7 @@ def _forecast(_: InputSizes, params: RoughenedParams) -> Forecast:
     atoms = math.ceil(metal + carbon)
     return Forecast(
         {"atom": atoms, "axis": 3},
-        memory=40 * places + 600 * atoms + 40_000_000,
+        memory=15 * places + 300 * atoms + 40_000_000,
         seconds=0.5 + 1e-7 * places + 2e-6 * atoms,
     )
 
