@@ -230,6 +230,54 @@ def verify(
     _show(as_json, lambda: {"verify": {"path": str(path), "sound": True}}, lambda: [f"{path} is as it was written"])
 
 
+@app.command("plan-experiment", short_help="Say how well atoms could be known from a plan.")
+def plan_experiment(
+    specimen: Annotated[Path, typer.Argument(metavar="SPECIMEN", help="atoms: a file, or a finished result")],
+    dose: Annotated[str, typer.Option(metavar="DOSE", help="dose of the whole series")] = "1.6e5 e/angstrom^2",
+    tilts: Annotated[str, typer.Option(metavar="NUMBER", help="number of images, at even steps")] = "21",
+    most: Annotated[str, typer.Option("--range", metavar="ANGLE", help="greatest tilt to both sides")] = "70 degree",
+    pixel_size: Annotated[str, typer.Option(metavar="LENGTH", help="edge of a pixel")] = "0.358 angstrom",
+    width: Annotated[
+        str, typer.Option(metavar="LENGTH", help="Gaussian deviation that blurs an atom: probe, source, vibration")
+    ] = "0.45 angstrom",
+    energy: Annotated[str, typer.Option(metavar="ENERGY", help="kinetic energy of the electrons")] = "300 keV",
+    profile: Annotated[
+        str, typer.Option(metavar="NAME", help="kirkland (scattering factor, blurred) or gaussian")
+    ] = "kirkland",
+    element: Annotated[
+        str | None, typer.Option(metavar="SYMBOL", help="element of all atoms, where the file does not say it")
+    ] = None,
+    units: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="unit of the positions, where the file does not say it")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="folder for the pictures [default: SPECIMEN-plan]"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how well the atoms of a specimen could be known from a tilt series, and what more would buy.
+
+    The Cramer-Rao bound of the plan and of its neighbours: half, twice and four times the dose, half and twice as many
+    images, ten degrees more and less tilt. Angles and shifts of the images are unknown, too.
+    """
+    from aetx.run.experiment import plan_experiment as planned
+
+    said = {
+        "dose": dose,
+        "tilts": tilts,
+        "range": most,
+        "pixel_size": pixel_size,
+        "width": width,
+        "energy": energy,
+        "profile": profile,
+    }
+    folder = output if output is not None else Path(f"{specimen.resolve().stem}-plan")
+    stated = {name: text for name, text in (("species", element), ("units", units)) if text is not None}
+    told = planned(specimen, said, stated=stated, output=folder)
+    _show(as_json, told.as_dict, told.lines)
+
+
 @app.command(short_help="Run a benchmark, or list them.")
 def bench(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="a benchmark, such as accuracy-linear")] = None,

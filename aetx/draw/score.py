@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from aetx.draw import style
+from aetx.draw.bound import bound, experiment
 from aetx.draw.comparison import comparison, repeats
 from aetx.draw.held_out import iterations, shells
 from aetx.draw.picture import Picture
@@ -23,6 +24,8 @@ PAINTERS: tuple[tuple[set[str], Callable[[xr.Dataset], list[Picture]]], ...] = (
     ({"bias", "scatter", "identified"}, repeats),
     ({"fsc", "resolution"}, shells),
     ({"r_free_tilt", "best"}, iterations),
+    ({"bound", "sigma", "on_surface"}, bound),
+    ({"bound", "image_dose", "elongation"}, experiment),
 )
 """Who draws a score, by the variables that tell it from others."""
 
