@@ -117,7 +117,7 @@ def hrtem(atoms: xr.Dataset, params: HrtemParams, *, device: str) -> xr.Dataset:
     numbers = elements_of("simulate.hrtem", atoms)
     angles, defocus = poses(params), np.array(params.defocus, float)
     position = positions(atoms)
-    _warn_of_atoms_outside(position, params)
+    _warn_of_atoms_outside(position, angles, params)
     shape = (len(angles), defocus.size, params.pixels, params.pixels)
     data = da.map_blocks(
         _images,
@@ -195,9 +195,11 @@ def _expected(
     return total / params.repeats
 
 
-def _warn_of_atoms_outside(position: np.ndarray, params: HrtemParams) -> None:
-    room = (params.pixels // 2) * params.pixel_size + params.margin
-    outside = int((np.linalg.norm(position, axis=1) > math.sqrt(2) * room).sum())
-    if outside:
-        text = f"{outside} of {len(position)} atoms are further from the centre than the corners of the images"
-        warnings.warn(f"{text}, {math.sqrt(2) * room:.1f} angstrom: they may not be seen", AetxWarning, stacklevel=3)
+def _warn_of_atoms_outside(position: np.ndarray, angles: np.ndarray, params: HrtemParams) -> None:
+    room = (params.pixels // 2) * params.pixel_size
+    outside = np.zeros(len(position), bool)
+    for pose in np.deg2rad(angles):
+        outside |= (np.abs(rendering.to_camera(position, *pose)[:, :2]) > room).any(axis=1)
+    if outside.any():
+        text = f"{int(outside.sum())} of {len(position)} atoms are at some tilt beyond the edge of the images"
+        warnings.warn(f"{text}, {room:.1f} angstrom from the centre", AetxWarning, stacklevel=3)
