@@ -62,7 +62,7 @@ def _against_dose(dataset: xr.Dataset) -> Picture:
     panels = made.subplots(1, 2, sharey=True)
     middle_tilts, middle_range = (dataset.sizes[name] // 2 for name in ("tilts", "range"))
     tilts, ranges = dataset["tilts"].values, dataset["range"].values
-    middle = dataset.isel(dose=dataset.sizes["dose"] // 2)
+    middle = dataset.isel(dose=(dataset.sizes["dose"] - 1) // 2)
     style.chart(panels[0], _dose_of(dataset), "bound (pm)", f"Numbers of images, within ±{ranges[middle_range]:g}°")
     style.chart(panels[1], _dose_of(dataset), "", f"Tilt ranges, {tilts[middle_tilts]} images")
     for i, (count, colour) in enumerate(zip(tilts, style.SERIES, strict=False)):
@@ -111,7 +111,7 @@ def _plain_ticks(axis: Any, values: np.ndarray) -> None:
 def _over_wedge(dataset: xr.Dataset) -> Picture:
     made = style.figure(2.9)
     panels = made.subplots(1, 2, width_ratios=[1.25, 1.0])
-    middle = dataset.sizes["dose"] // 2
+    middle = (dataset.sizes["dose"] - 1) // 2
     plan = dataset.isel(dose=middle)
     height = PM * plan["bound_axis"].sel(axis="z").values
     tilts, ranges = dataset["tilts"].values, dataset["range"].values
