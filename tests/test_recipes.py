@@ -90,9 +90,11 @@ def followed(plan: Plan) -> dict[str, xr.Dataset]:
     results = {one.name: open_input(one.paths, kind=one.kind, stated=one.stated) for one in job.inputs}
     for step in job.steps:
         if step.stage.gives is not FILE:
-            sources = [step.sources.get(take) for take in step.stage.takes]
-            given: list[Any] = [results[names[0]] if names else None for names in sources]
-            results[step.name] = step.stage(*given, params=step.params)
+            given: list[Any] = []
+            for name, take in step.stage.takes.items():
+                found = tuple(results[source] for source in step.sources.get(name) or ())
+                given.append(found if take.form == "many" else found[0] if found else None)
+            results[step.name] = step.stage(*given, params=step.params).load()
     return results
 
 

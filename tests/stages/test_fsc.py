@@ -103,6 +103,14 @@ def test_a_mask_alone_makes_noise_agree_and_the_correction_takes_that_out() -> N
     assert float(abs(shells["fsc"]).mean()) < 0.1
 
 
+def test_the_correction_leaves_a_signal_as_it_is() -> None:
+    shape = (40, 40, 40)
+    halves = [volume_of(noise(0, shape) + noise(seed, shape)) for seed in (1, 2)]
+    late = fsc(*halves, mask=5.0, edge=2.0).isel(direction=0, shell=slice(6, None))
+    assert float(late["fsc"].mean()) == pytest.approx(0.5, abs=0.06)
+    assert float(abs(late["fsc_random"]).mean()) < 0.1
+
+
 def test_tilts_say_how_much_the_wedge_stretches_and_what_their_number_allows() -> None:
     """Published elongations: 1.55 at 60 degrees, 1.31 at 70; 21 tilts over 140 degrees are 7 degrees apart."""
     density = noise(0, (12, 12, 12))
