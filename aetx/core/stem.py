@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,14 +15,14 @@ from pydantic import Field, model_validator
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from aetx.core.params import Angle, Energy, Length, SmallAngle
+from aetx.core.lens import LensParams
+from aetx.core.params import Angle, Length, SmallAngle
 from aetx.core.stage import InputSizes
 from aetx.core.tilts import NAMES, TiltParams, centred_axis, count_of, pose_coords, poses, refuse_twice
 from aetx.core.tomography import origin, pixel_size
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import rendering
 from aetx.kernels.multislice import WaveGrid
-from aetx.kernels.optics import Aberrations
 from aetx.kernels.scattering import ELEMENTS, wavelength
 from aetx.kernels.stem import Box, Optics, box_around, vacuum
 from aetx.model import positions
@@ -36,7 +35,7 @@ BAND = 2 / 3
 """Part of the frequencies of a grid that the waves use."""
 
 
-class StemParams(TiltParams):
+class StemParams(TiltParams, LensParams):
     """What a scan with a focused probe and an annular detector has to know."""
 
     tilt_error: Angle = Field(
@@ -44,17 +43,8 @@ class StemParams(TiltParams):
     )
     pixels: int = Field(256, ge=2, le=16384, description="rows and columns of each image")
     pixel_size: Length = Field(0.358, gt=0, le=10, description="step of the scan")
-    energy: Energy = Field(300.0, gt=1, le=5000, description="kinetic energy of the electrons")
     semi_angle: SmallAngle = Field(25.0, gt=0, le=200, description="semi-angle of the probe-forming aperture")
     defocus: Length = Field(0.0, ge=-1e5, le=1e5, description="-C10, under-focus positive, at the rotation centre")
-    c12: Length = Field(0.0, ge=0, le=1e5, description="twofold astigmatism C12 of the lens")
-    phi12: Angle = Field(0.0, ge=-360, le=360, description="azimuth of the twofold astigmatism, from x to y")
-    c21: Length = Field(0.0, ge=0, le=1e7, description="axial coma C21 of the lens")
-    phi21: Angle = Field(0.0, ge=-360, le=360, description="azimuth of the axial coma, from x to y")
-    c23: Length = Field(0.0, ge=0, le=1e7, description="threefold astigmatism C23 of the lens")
-    phi23: Angle = Field(0.0, ge=-360, le=360, description="azimuth of the threefold astigmatism, from x to y")
-    c30: Length = Field(0.0, ge=-1e9, le=1e9, description="spherical aberration C30, also called Cs")
-    c50: Length = Field(0.0, ge=-1e12, le=1e12, description="fifth-order spherical aberration C50")
     inner: SmallAngle = Field(40.0, ge=0, le=1000, description="inner edge of the annular detector")
     outer: SmallAngle = Field(200.0, gt=0, le=1000, description="outer edge of the annular detector")
     sampling: Length | None = Field(
@@ -92,10 +82,7 @@ class StemParams(TiltParams):
     @property
     def optics(self) -> Optics:
         """The microscope as the kernels take it."""
-        azimuths = {name: math.radians(getattr(self, name)) for name in ("phi12", "phi21", "phi23")}
-        lengths = {name: getattr(self, name) for name in ("c12", "c21", "c23", "c30", "c50")}
-        lens = Aberrations(c10=-self.defocus, **lengths, **azimuths)
-        return Optics(self.energy, self.semi_angle, self.inner, self.outer, lens)
+        return Optics(self.energy, self.semi_angle, self.inner, self.outer, self.aberrations(self.defocus))
 
 
 @dataclass(frozen=True)
@@ -105,10 +92,6 @@ class Raster:
     x: F64
     y: F64
     wanted: Flags
-
-
-Scan = Callable[[Box, F64, NDArray[np.integer], Raster], F32]
-"""From a box, the atoms of one configuration, their elements and the raster to an image, 0 where not wanted."""
 
 
 def frame_sizes(inputs: InputSizes, params: StemParams) -> dict[str, int]:
