@@ -11,19 +11,19 @@ from aetx.core import Registry
 from aetx.draw import draw
 from aetx.model import ATOMS
 
-LARGE: Mapping[str, Mapping[str, Any]] = {
+CHOSEN: Mapping[str, Mapping[str, Any]] = {
     "accretion": {"atoms": 3000, "diameter": 44.0},
     "core_shell": {"shape": "octahedron"},
     "perovskite": {"size": 40.0},
 }
-"""Parameters where the defaults would be too many atoms for a quick look, or too few to see something."""
+"""Parameters where the defaults make too many atoms for a quick look, or show less."""
 
 
 def specimens() -> dict[str, xr.Dataset]:
     """Return one specimen of each stage in the room `simulate` that needs no input and gives atoms."""
     stages = [Registry().stage(name) for name in Registry().stage_names() if name.startswith("simulate.")]
     makers = [one for one in stages if not one.takes and one.gives is ATOMS]
-    return {one.name: one(**LARGE.get(one.name.partition(".")[2], {})) for one in makers}
+    return {one.name: one(**CHOSEN.get(one.name.partition(".")[2], {})) for one in makers}
 
 
 def main(folder: Path | None = None) -> dict[str, int]:
