@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from aetx.bench._benchmark import ROOM, STRIDE
 from aetx.core.atoms import atoms_dataset
-from aetx.core.tilts import NAMES, centred_axis, pose_coords
+from aetx.core.tilts import NAMES, pose_coords
 from aetx.errors import InputError, Problem
-from aetx.model import ATOMS, TILT_SERIES
+from aetx.model import ATOMS, TILT_SERIES, spacing
 from aetx.store import manifest, write
 
 DATA = ROOM / "data"
@@ -54,17 +54,16 @@ def stored(source: Path, folder: Path) -> dict[str, str]:
     for name, dataset in made.items():
         if not _stands(paths[name], key):
             write(dataset, paths[name], key=key, record={"source": source.name})
-    step = float(arrays["pixel_size"])
-    electrons = float(made["series"]["image"].sum(("y", "x")).mean()) * step**2 / made["truth"].sizes["atom"]
+    area = spacing(made["series"], "y") * spacing(made["series"], "x")
+    electrons = float(made["series"]["image"].sum(("y", "x")).mean()) * area / made["truth"].sizes["atom"]
     return {**{name: str(path) for name, path in paths.items()}, "dose": f"{ELECTRONS / electrons:.6g} e/angstrom^2"}
 
 
 def series(arrays: Arrays) -> xr.Dataset:
     """Return the images as fractions of the incident electrons, with the angles that an experimenter knows."""
     image = np.asarray(arrays["image"], np.float32)
-    step = float(arrays["pixel_size"])
     angles = np.stack([np.broadcast_to(arrays[name], len(image)).astype(float) for name in NAMES], axis=1)
-    axes = {name: centred_axis(name, size, step) for name, size in zip("yx", image.shape[1:], strict=True)}
+    axes = {name: (name, np.asarray(arrays[name], float), {"units": "angstrom"}) for name in "yx"}
     return xr.Dataset({"image": (("tilt", "y", "x"), image, {"units": "1"})}, {**pose_coords(angles), **axes})
 
 

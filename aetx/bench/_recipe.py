@@ -126,6 +126,7 @@ def _timed(record: RunRecord, before: RunRecord | None) -> list[StepRecord] | No
 def _scores(stores: Mapping[str, Path]) -> dict[str, Any]:
     """Return the numbers of the steps `score` and `bound`."""
     score = open_store(stores["score"]).load()
+    bound = _number(open_store(stores["bound"])["bound"]) if "bound" in stores else None
     outer = int(score["on_surface"].sum())
     return {
         "atoms": int(score["true"]),
@@ -134,6 +135,7 @@ def _scores(stores: Mapping[str, Path]) -> dict[str, Any]:
         "rmsd": _number(score["rmsd"]),
         "surface_pairs": outer,
         "surface_rmsd": _number(score["rmsd_region"].sel(region="surface")),
+        "bound": bound,
     }
 
 

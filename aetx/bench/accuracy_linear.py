@@ -35,6 +35,7 @@ accuracy_linear = Benchmark(
                 "width": "0.503 angstrom",
                 "width_spread": "0.05 angstrom",
                 "height_spread": "0.3",
+                "unknown": "each",
             },
             (
                 Published(WEIGHTS, 0.0, 11.2),
@@ -44,5 +45,5 @@ accuracy_linear = Benchmark(
         ),
     ),
     work=Recipe("linear.yaml", SMALL),
-    particles=2,
+    particles=1,
 )

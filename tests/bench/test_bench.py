@@ -141,7 +141,8 @@ def test_a_benchmark_gives_its_table_and_keeps_what_is_finished(
     assert row["atoms"] == sum(one.sizes["atom"] for one in truths)
     assert not np.array_equal(truths[0]["position"].values[:5], truths[1]["position"].values[:5])
     assert row["wrong_percent"] == 0
-    assert 1.0 < row["rmsd_pm"] < 10.0
+    assert 1.0 < row["bound_pm"] < 5.0
+    assert 0.8 < row["rmsd_pm"] / row["bound_pm"] < 1.5
     assert row["cpu_seconds"] > 0
     assert row["peak_bytes"] > 10**8
     assert said.count("\n") == 2

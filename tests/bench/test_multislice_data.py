@@ -38,7 +38,8 @@ def source(tmp_path: Path, truth: xr.Dataset, series: xr.Dataset) -> Path:
     path = tmp_path / "multislice-0.npz"
     arrays: dict[str, Any] = {name: series[name].values for name in (*NAMES, *(f"true_{name}" for name in NAMES))}
     arrays |= {"position": truth["position"].values, "species": truth["species"].values}
-    arrays |= {"image": series["image"].values, "pixel_size": 0.358, "conditions": json.dumps({"aetx": "0"})}
+    arrays |= {name: series[name].values for name in ("image", "y", "x")}
+    arrays["settings"] = json.dumps({"aetx": "0"})
     np.savez_compressed(path, **arrays)
     return path
 
