@@ -78,12 +78,12 @@ def dumbbell(params: DumbbellParams) -> xr.Dataset:
     eyy are Gaussians of their distance from it, exx = strain_along * exp(-d**2 / (2 strain_width**2)).
 
     `layer` counts from the middle; `displacement` is the atom minus its site in the two unstrained halves, the upper
-    one turned. The pose is that of the published particle up to a turn. The result is in memory.
+    one turned. The result is in memory.
 
     References
     ----------
-    J. Lee et al., "Single-atom level determination of the three-dimensional structure of a Pt nanodumbbell",
-    arXiv:2207.06677 (2022), https://arxiv.org/abs/2207.06677.
+    J. Lee, C. Jeong, Y. Yang, "Direct observation of three-dimensional atomic structure of twinned metallic
+    nanoparticles and their catalytic properties", https://arxiv.org/abs/2207.06677 (2022).
     """
     generator = np.random.default_rng(params.seed)
     distance = params.lattice_constant / math.sqrt(2)
