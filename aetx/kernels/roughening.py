@@ -38,7 +38,7 @@ def empty_lattice(half: int) -> I8:
 
 
 def layers(distance: F64, lattice_constant: float) -> I64:
-    """Return how far each of `PLANES` cuts: the greatest normal . (i, j, k) of a whole layer within a distance.
+    """Return how far each of `PLANES` cuts: the greatest whole normal . (i, j, k) within a distance.
 
     Parameters
     ----------
@@ -47,10 +47,8 @@ def layers(distance: F64, lattice_constant: float) -> I64:
     lattice_constant
         Edge of the cubic cell, angstrom.
     """
-    square = (PLANES**2).sum(axis=1)
-    reach = distance * np.sqrt(square) * 2 / lattice_constant
-    step = np.where(square == 3, 2, 1)  # i + j + k is even
-    return (step * np.floor(reach / step + 1e-9)).astype(np.int64)
+    reach = distance * np.linalg.norm(PLANES, axis=1) * 2 / lattice_constant
+    return np.floor(reach + 1e-9).astype(np.int64)
 
 
 def cut(lattice: I8, normals: I64, limits: I64) -> Flags:

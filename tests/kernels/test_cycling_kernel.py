@@ -68,14 +68,17 @@ def test_atoms_dissolve_the_sooner_the_fewer_neighbours_they_have() -> None:
 
 
 def test_moving_keeps_every_atom_and_says_which_moved() -> None:
-    lattice, atom, _ = kernel.octahedron(9)
-    before = atom.copy()
-    moved = kernel.move(lattice, atom, 0.2, 0.5, rng())
-    assert numbers(atom) == numbers(before)
-    assert (atom >= 0).sum() == (lattice == FILLED).sum()
-    changed = sorted(before[(before >= 0) & (before != atom)].tolist())
-    assert sorted(moved.tolist()) == changed
-    assert 10 < len(changed) <= round(0.2 * (coordination(kernel.octahedron(9)[0])[before >= 0] < 12).sum())
+    returned = 0
+    for seed in range(30):
+        lattice, atom, _ = kernel.octahedron(9)
+        before = atom.copy()
+        moved = kernel.move(lattice, atom, 0.02, 0.2, rng(seed))
+        assert numbers(atom) == numbers(before)
+        assert (atom >= 0).sum() == (lattice == FILLED).sum()
+        changed = sorted(before[(before >= 0) & (before != atom)].tolist())
+        assert sorted(moved.tolist()) == changed
+        returned += len(changed) < round(0.02 * 258)
+    assert 0 < returned < 30  # an atom may come back to where it was
 
 
 def test_corners_move_first() -> None:

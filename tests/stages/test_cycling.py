@@ -10,6 +10,8 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose
 from pydantic import ValidationError
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from aetx.errors import InputError
@@ -100,6 +102,14 @@ def test_coordination_counts_nearest_atoms() -> None:
     near = np.asarray(KDTree(position).query_ball_point(position, reach, return_length=True)) - 1
     assert (made["coordination"].values == near).all()
     assert near.min() >= 1
+
+
+def test_what_is_left_hangs_together() -> None:
+    made = cycling(edge=7, cycles=10_000, temperature=5.0, motion=0.5, dissolution=0.9, strain=0.0)
+    near = KDTree(made["position"]).query_pairs(3.764 * 0.75, output_type="ndarray")
+    count = made.sizes["atom"]
+    links = coo_array((np.ones(len(near)), near.T), shape=(count, count))
+    assert connected_components(links, directed=False)[0] == 1
 
 
 def test_seeds_make_different_histories_and_the_same_seed_the_same() -> None:
