@@ -105,6 +105,12 @@ def test_a_grid_too_coarse_for_the_detector_is_told_with_the_pixel_it_needs() ->
         multislice(specimen(), **QUICK | {"outer": 195.0, "sampling": 0.1})
 
 
+def test_windows_too_short_for_a_probe_are_told() -> None:
+    options = {name: value for name, value in QUICK.items() if name != "window"}
+    with pytest.warns(AetxWarning, match=r"an interpolation of 3 a probe has a window of 2\.\d angstrom"):
+        prism(specimen(), theta=(0.0,), interpolation=3, **options)
+
+
 def test_contradictions_are_refused() -> None:
     with pytest.raises(ValidationError, match="inner below outer"):
         MultisliceParams(inner=60.0, outer=50.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import xarray as xr
@@ -11,10 +12,16 @@ from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, optional, stage
 from aetx.core.stem import BAND, Raster, StemParams, frame_sizes, scanned_series
+from aetx.core.tilts import poses
+from aetx.errors import AetxWarning
+from aetx.kernels import rendering
 from aetx.kernels.prism import scan_prism
 from aetx.kernels.scattering import wavelength
 from aetx.kernels.stem import F32, F64, Box
-from aetx.model import ATOMS, TILT_SERIES
+from aetx.model import ATOMS, TILT_SERIES, positions
+
+SHORTEST = 10.0
+"""Edge of the window of a probe, angstrom, below which images change by more than some 2 % of their maximum."""
 
 
 class PrismParams(StemParams):
@@ -68,7 +75,16 @@ def prism(atoms: xr.Dataset, like: xr.Dataset | None, params: PrismParams, devic
     C. Ophus, Advanced Structural and Chemical Imaging 3, 13 (2017), doi:10.1186/s40679-017-0046-1.
     """
     options = {"interpolation": params.interpolation, "device": device}
+    _warn_of_short_windows(positions(atoms), poses(params, like), params)
     return scanned_series("simulate.prism", atoms, like, params, _scan, options)
+
+
+def _warn_of_short_windows(position: F64, angles: F64, params: PrismParams) -> None:
+    extents = [np.ptp(rendering.to_camera(position, *np.deg2rad(one))[:, :2], axis=0).min() for one in angles]
+    window = (min(extents) + 2 * params.reach) / params.interpolation
+    if params.interpolation > 1 and window < SHORTEST:
+        text = f"with an interpolation of {params.interpolation} a probe has a window of {window:.1f} angstrom"
+        warnings.warn(f"{text}, which folds its tails: a lower one, or a greater reach", AetxWarning, stacklevel=4)
 
 
 def _scan(
