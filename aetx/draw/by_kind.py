@@ -8,7 +8,10 @@ import xarray as xr
 
 from aetx.draw.atoms import atoms
 from aetx.draw.field import field
+from aetx.draw.focal_series import focal_series
+from aetx.draw.frames import frames
 from aetx.draw.picture import Picture
+from aetx.draw.scan_series import scan_series
 from aetx.draw.score import score
 from aetx.draw.tilt_series import tilt_series
 from aetx.draw.volume import volume
@@ -16,6 +19,9 @@ from aetx.model import kind_of
 
 PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
     "tilt_series": tilt_series,
+    "scan_series": scan_series,
+    "focal_series": focal_series,
+    "frames": frames,
     "volume": volume,
     "atoms": atoms,
     "lattice": atoms,

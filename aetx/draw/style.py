@@ -95,7 +95,12 @@ def legend(axes: Any, **options: Any) -> None:
 
 
 def image(
-    axes: Any, values: np.ndarray, extent: tuple[float, float, float, float], colours: str, limits: tuple[float, float]
+    axes: Any,
+    values: np.ndarray,
+    extent: tuple[float, float, float, float],
+    colours: str,
+    limits: tuple[float, float],
+    bar: str = "white",
 ) -> Any:
     """Show an image whose first row is lowest, lengths in angstrom, with a scale bar; return the drawn image."""
     bare(axes)
@@ -109,11 +114,13 @@ def image(
         interpolation="nearest" if max(values.shape) < 512 else "antialiased",
         aspect="equal",
     )
-    scale_bar(axes, extent)
+    scale_bar(axes, extent, bar)
     return drawn
 
 
-def scale_bar(axes: Any, extent: tuple[float, float, float, float], colour: str = "white") -> None:
+def scale_bar(
+    axes: Any, extent: tuple[float, float, float, float], colour: str = "white", unit: str = "angstrom"
+) -> None:
     """Draw a bar of a round length, about a quarter of the width, in the lower left corner."""
     left, right, _, _ = extent
     length, start = round_length((right - left) / 3.2), left + (right - left) * 0.045
@@ -135,7 +142,7 @@ def scale_bar(axes: Any, extent: tuple[float, float, float, float], colour: str 
     written = axes.text(
         start + length / 2,
         0,
-        length_text(length),
+        length_text(length) if unit == "angstrom" else label_number(length, unit),
         color=colour,
         fontsize=SIZE - 1.5,
         ha="center",
@@ -190,6 +197,11 @@ def round_length(most: float) -> float:
 def degrees(angle: float) -> str:
     """Write an angle with its sign and one decimal; there is no negative zero."""
     return f"{round(angle, 1) + 0.0:+.1f}°".replace("-", "\u2212")
+
+
+def label_number(value: float, units: str) -> str:
+    """Write a number with its unit."""
+    return f"{value:g} {spell(units)}".strip()
 
 
 def length_text(angstrom: float) -> str:

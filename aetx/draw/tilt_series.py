@@ -23,7 +23,7 @@ def tilt_series(series: xr.Dataset) -> list[Picture]:
 
     Reads one image at a time.
     """
-    return [_images(series), _intensity(series), _angles(series), *_errors(series)]
+    return [_images(series), _intensity(series), angles(series), *_errors(series)]
 
 
 def single_axis(series: xr.Dataset) -> bool:
@@ -147,7 +147,8 @@ def points(axes: Any, across: np.ndarray, up: np.ndarray, colour: str, name: str
     )
 
 
-def _angles(series: xr.Dataset) -> Picture:
+def angles(series: xr.Dataset) -> Picture:
+    """Return the picture of the angles of a series."""
     made = style.figure(3.1)
     left, right = made.subplots(1, 2, width_ratios=[1, 1.35])
     caption = _fan(left, series["theta"].values.astype(float)) if single_axis(series) else _hemisphere(left, series)
