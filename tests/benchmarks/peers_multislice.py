@@ -126,11 +126,11 @@ matrix = abtem.SMatrix(potential=potential, energy=300e3, semiangle_cutoff=25, i
 built = matrix.build(lazy=False)
 middle = used()
 rows = range(SCAN) if WHOLE else range(0, SCAN, 16)
-centres = np.array([(axis[column], axis[row]) for row in rows for column in range(SCAN)]) + EDGE / 2
+first, last = axis[0] + EDGE / 2, axis[0] + EDGE / 2 + SCAN * 0.27
+scan = abtem.GridScan(start=(first, first), end=(last, last), gpts=(SCAN, len(rows)), endpoint=False)
 ctf = abtem.CTF(energy=300e3, semiangle_cutoff=25, C10=-23.0)
-values = built.scan(scan=abtem.CustomScan(centres), detectors=detector, ctf=ctf)
-values = np.asarray(values.compute().array if hasattr(values.array, "compute") else values.array)
-values = values.reshape(len(rows), SCAN)
+values = built.reduce(scan=scan, detectors=detector, ctf=ctf)
+values = np.asarray(values.compute().array if hasattr(values.array, "compute") else values.array).T
 print(json.dumps({"build": middle - start, "scan": (used() - middle) * SCAN / len(rows),
                   "beams": len(built.wave_vectors), "values": values[:, ::16].tolist(), "peak": peak()}))
 """

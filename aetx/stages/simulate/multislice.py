@@ -57,7 +57,8 @@ def multislice(atoms: xr.Dataset, like: xr.Dataset | None, params: MultislicePar
     and |F psi|**2 is summed over the annulus. V is summed from Kirkland's scattering factors with every atom at its
     exact place; waves are kept within 2/3 of the highest frequency. Frozen phonons are averaged: normal displacements
     in pairs of opposite sign. The wave of a probe is followed in a window around it, which sees the rest of the box as
-    if it were not there: at 25 mrad through 4 nm of Pt, 16 angstrom change images by less than 1 % of their maximum.
+    if it were not there: at 25 mrad through 3 nm of Pt, 16 angstrom change images by less than 1 % of their maximum.
+    Probes further from every atom than `reach` see vacuum: at 5 angstrom they would have 1e-3 of the maximum at most.
     The image is blurred by the source last. Images are drawn with `true_phi`, `true_theta` and `true_psi`; the
     coordinates phi, theta and psi are those without the error. Lazy, one image per chunk.
 
