@@ -14,8 +14,11 @@ Golden = Callable[[str, dict[str, float]], None]
 SMALL: dict[str, dict[str, Any]] = {
     "simulate.amorphous": {"smallest": 20.0, "largest": 22.0, "seed": 5},
     "simulate.core_shell": {"atoms": 500, "displacement": 0.1, "seed": 5},
+    "simulate.cycling": {"cycles": 3000, "edge": 7, "doping": 0.03, "seed": 5},
     "simulate.decahedron": {"atoms": 500, "displacement": 0.1, "distribution": "gaussian", "seed": 5},
     "simulate.dumbbell": {"atoms": 500, "seed": 5},
+    "simulate.perovskite": {"size": 24.0, "displacement": 0.1, "texture": "hopfion", "seed": 5},
+    "simulate.roughened": {"support": 5.0, "buried": 0.2, "seed": 5},
 }
 
 
