@@ -15,6 +15,7 @@ NEEDED = {
     "refinements": ["metallic_glass", "ta_film_saet"],
     "silicon": ["paet_asi208"],
     "volumes": ["metallic_glass", "mset_cuau"],
+    "images": ["ta_film_saet"],
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,16 @@ import torch
 import xarray as xr
 
 from aetx.errors import AetxWarning, InputError
+from aetx.stages.measure.compare import compare
 from aetx.stages.measure.r_factor import r_factor
 from aetx.stages.measure.r_free import RFreeParams, r_free
+from aetx.stages.prepare.background import background
+from aetx.stages.prepare.gaussian import gaussian
 from aetx.stages.prepare.select import select
 from aetx.stages.reconstruct.resire import resire
 from aetx.stages.reconstruct.sirt import sirt
+from aetx.stages.trace.peaks import peaks
+from tests.benchmarks import accuracy_asi
 
 RESIRE: dict[str, Any] = {"tolerance": 0.0}
 
@@ -84,3 +90,18 @@ def test_more_folds_than_images_and_steps_that_fall_are_refused(small_series: xr
         r_free(small_series, folds=10)
     with pytest.raises(ValueError, match="must rise"):
         RFreeParams(iterations=(5, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::aetx.errors.AetxWarning")
+def test_held_out_images_stop_where_the_atoms_are_best(real_data: Callable[[str], Path]) -> None:
+    """Published counts of 208 silicon atoms at 1.6e4 e/angstrom**2: the truth is known, and R free does not know it."""
+    real_data("paet_asi208")
+    steps = (5, 10, 20, 40, 80)
+    series = gaussian(background(accuracy_asi.counts("1p6e4"), margin=2.5), width=0.3).compute()
+    score, rmsd = r_free(series, iterations=steps, folds=4), []
+    for number in steps:
+        found = peaks(resire(series, iterations=number, tolerance=0.0))
+        rmsd.append(float(compare(found, accuracy_asi.truth(), align="translation", radius=0.9)["rmsd"]))
+    assert int(score["best"]) == steps[int(np.argmin(rmsd))] == 20
+    assert min(rmsd) < 0.11
