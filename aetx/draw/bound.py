@@ -145,6 +145,7 @@ def _over_wedge(dataset: xr.Dataset) -> Picture:
         markersize=4,
         label="elongation of a voxel by the wedge",
     )
+    ratio.set_xticks(ranges)
     ratio.set_ylim(bottom=1.0)
     style.legend(ratio, loc="lower left")
     dose = float(dataset["dose"][middle])
