@@ -29,6 +29,8 @@ F64 = NDArray[np.float64]
 
 CELL = 1.0
 """Edge of the squares whose probes share a window, angstrom."""
+TILE, MARGIN = 24.0, 3.0
+"""Edge of the squares of a large box whose slices are held at a time, and how far atoms reach into them, angstrom."""
 CACHED = 2**19
 """Pixels of the waves that go through the slices together on a processor: they stay in its cache."""
 ON_DEVICE = 2**26
@@ -127,20 +129,54 @@ def scan_multislice(
     -------
     Shape (probes,).
     """
+    found = np.empty(len(probes), np.float32)
     with torch.no_grad():
-        specimen = Specimen(box, position, numbers, thickness, device)
-        size = good_size(math.ceil(window / box.grid.pixel)) if window > 0 else 0
-        if size == 0 or size >= min(box.grid.rows, box.grid.columns):
-            grid, cells = box.grid, [(0, 0, np.arange(len(probes)))]
-        else:
-            grid, cells = replace(box.grid, rows=size, columns=size), list(_cells(box, probes, size))
-        beam = _Beam(grid, optics, specimen.plane, thickness, device)
-        found = np.empty(len(probes), np.float32)
-        for row, column, among in cells:
-            slices = specimen.slices if grid is box.grid else _cut(specimen, box.grid, row, column, size)
-            origin = np.array(box.corner) + np.array([column, row]) * grid.pixel
-            for part in np.array_split(among, math.ceil(len(among) / beam.together)):
-                found[part] = beam.through(slices, probes[part] - origin)
+        for part, among in _tiles(box, probes, window):
+            low = np.array(part.corner)
+            high = low + np.array([part.grid.columns, part.grid.rows]) * part.grid.pixel
+            near = ((position[:, :2] >= low) & (position[:, :2] < high)).all(axis=1) | (part is box)
+            if near.any():
+                specimen = Specimen(part, position[near], numbers[near], thickness, device)
+                found[among] = _scan(part, specimen, probes[among], optics, thickness, window, device)
+            else:
+                found[among] = vacuum(box.grid, optics)
+    return found
+
+
+def _tiles(box: Box, probes: F64, window: float) -> Iterator[tuple[Box, NDArray[np.intp]]]:
+    """Give the parts of a large box that are computed one after the other, and the probes in each."""
+    pixel = box.grid.pixel
+    size = good_size(math.ceil((TILE + window + CELL + 2 * MARGIN) / pixel))
+    if window == 0 or size >= max(box.grid.rows, box.grid.columns):
+        yield box, np.arange(len(probes))
+        return
+    grid = replace(box.grid, rows=min(size, box.grid.rows), columns=min(size, box.grid.columns))
+    keys, number = np.unique(np.floor(probes / TILE), axis=0, return_inverse=True)
+    for i, key in enumerate(keys):
+        middle = (key + 0.5) * TILE
+        corner = (float(middle[0] - grid.columns * pixel / 2), float(middle[1] - grid.rows * pixel / 2))
+        if grid.columns == box.grid.columns:
+            corner = (box.corner[0], corner[1])
+        if grid.rows == box.grid.rows:
+            corner = (corner[0], box.corner[1])
+        yield Box(grid, corner), np.flatnonzero(number == i)
+
+
+def _scan(
+    box: Box, specimen: Specimen, probes: F64, optics: Optics, thickness: float, window: float, device: str
+) -> F32:
+    size = good_size(math.ceil(window / box.grid.pixel)) if window > 0 else 0
+    if size == 0 or size >= min(box.grid.rows, box.grid.columns):
+        grid, cells = box.grid, [(0, 0, np.arange(len(probes)))]
+    else:
+        grid, cells = replace(box.grid, rows=size, columns=size), list(_cells(box, probes, size))
+    beam = _Beam(grid, optics, specimen.plane, thickness, device)
+    found = np.empty(len(probes), np.float32)
+    for row, column, among in cells:
+        slices = specimen.slices if grid is box.grid else _cut(specimen, box.grid, row, column, size)
+        origin = np.array(box.corner) + np.array([column, row]) * grid.pixel
+        for part in np.array_split(among, math.ceil(len(among) / beam.together)):
+            found[part] = beam.through(slices, probes[part] - origin)
     return found
 
 

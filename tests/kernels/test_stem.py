@@ -56,6 +56,19 @@ def test_a_window_around_the_probe_is_enough(window: float, accuracy: float) -> 
     assert np.abs(found - whole()).max() < accuracy * whole().max()
 
 
+def test_a_large_box_is_computed_in_parts_that_do_not_show() -> None:
+    atoms = np.column_stack([np.linspace(-45, 45, 40), GENERATOR.uniform(-2, 2, 40), GENERATOR.uniform(-2, 2, 40)])
+    species = np.full(40, 78)
+    wide = box_around(atoms, 6.0, 0.12, 300.0)
+    probes = np.column_stack([np.arange(-30.0, 30.0, 1.7), np.zeros(36)])
+    parts = scan_multislice(wide, atoms, species, probes, OPTICS, 2.0, 8.0, "cpu")
+    whole = scan_multislice(wide, atoms, species, probes, OPTICS, 2.0, 0.0, "cpu")
+    assert np.abs(parts - whole).max() < 0.03 * whole.max()
+    seam = np.array([[-0.01, 0.3], [0.01, 0.3]])
+    left, right = scan_multislice(wide, atoms, species, seam, OPTICS, 2.0, 8.0, "cpu")
+    assert_allclose(left, right, rtol=0, atol=0.01 * whole.max())
+
+
 def born(number: int, optics: Optics) -> float:
     """The cross-section of an atom for a converging beam: the mean over the directions in the aperture."""
     wave = wavelength(optics.kev)

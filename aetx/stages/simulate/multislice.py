@@ -12,7 +12,7 @@ from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, optional, stage
 from aetx.core.stem import Raster, StemParams, frame_sizes, scanned_series
-from aetx.kernels.stem import F32, F64, Box, scan_multislice
+from aetx.kernels.stem import CELL, F32, F64, MARGIN, TILE, Box, scan_multislice
 from aetx.model import ATOMS, TILT_SERIES
 
 
@@ -34,6 +34,8 @@ def _forecast(inputs: InputSizes, params: MultisliceParams) -> Forecast:
     step = params.pixel_size
     probes = min(sizes["y"] * sizes["x"], math.pi * (extent / 2 + params.reach) ** 2 / step**2)
     work = probes * slices * pixels * 6e-9 * math.log2(pixels + 2) / 15 + slices * box * (1e-7 + atoms * 4e-11)
+    if params.window:
+        box = min(box, ((TILE + params.window + 2 * MARGIN + CELL) / params.wave_pixel) ** 2)
     memory = slices * box * 8 + box * 60 + 64 * 2**20
     return Forecast(sizes, memory=int(memory), seconds=sizes["tilt"] * params.repeats * work + 0.1)
 
