@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.spatial import Voronoi
+from scipy.spatial import KDTree, Voronoi
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -206,14 +206,14 @@ def keating(points: F64, start: I64, other: I64) -> tuple[float, F64]:
 
 
 def merge(points: F64, bonds: I64, distance: float) -> tuple[F64, I64]:
-    """Put bonded points that are nearer than a distance together at their mean, until there are none."""
-    while len(bonds):
-        short = bonds[lengths(points, bonds) < distance]
-        if not len(short):
-            break
+    """Put points that are nearer than a distance together at their mean, with their bonds, until there are none."""
+    while True:
+        near = np.array(sorted(KDTree(points).query_pairs(distance * (1 - 1e-12))), np.int64).reshape(-1, 2)
+        if not len(near):
+            return points, bonds
         onto = np.arange(len(points))
         taken = np.zeros(len(points), bool)
-        for first, second in short:
+        for first, second in near:
             if not taken[first] and not taken[second]:
                 taken[[first, second]] = True
                 onto[second] = first
@@ -222,7 +222,6 @@ def merge(points: F64, bonds: I64, distance: float) -> tuple[F64, I64]:
         joined[onto[gone]] = (points[onto[gone]] + points[gone]) / 2
         links = np.unique(np.sort(onto[bonds], axis=1), axis=0)
         points, bonds = keep(joined, links[links[:, 0] != links[:, 1]], ~gone)
-    return points, bonds
 
 
 def prune(points: F64, bonds: I64, least: int) -> tuple[F64, I64]:

@@ -92,6 +92,13 @@ def test_near_points_become_one_and_keep_their_bonds() -> None:
     assert sorted(map(tuple, np.sort(bonds, axis=1).tolist())) == [(0, 1), (0, 2), (0, 3)]
 
 
+def test_near_points_become_one_without_a_bond_too() -> None:
+    points = np.array([[0.0, 0], [1.4, 0], [0.2, 0.9], [-1.0, 1.0]])
+    merged, bonds = kernel.merge(points, np.array([[0, 1], [2, 3]]), 1.0)
+    assert_allclose(merged, [[0.1, 0.45], [1.4, 0], [-1.0, 1.0]])
+    assert sorted(map(tuple, np.sort(bonds, axis=1).tolist())) == [(0, 1), (0, 2)]
+
+
 def test_a_chain_of_near_points_ends_as_one() -> None:
     points = np.column_stack([np.arange(4) * 0.3, np.zeros(4)])
     merged, bonds = kernel.merge(points, np.array([[0, 1], [1, 2], [2, 3]]), 1.0)
