@@ -17,7 +17,7 @@ from aetx.draw.picture import Picture
 
 MOST = 6
 """Most histograms in one picture."""
-NAMES = {"r1_history": "R1", "r_free": "R-free", "rmsd": "RMSD", "fsc": "FSC"}
+NAMES = {"r1_history": "R1", "r_fourier": "R Fourier", "rmsd": "RMSD", "fsc": "FSC"}
 
 PAINTERS: tuple[tuple[set[str], Callable[[xr.Dataset], list[Picture]]], ...] = (
     ({"residual", "true_position", "missed_position", "false_position"}, comparison),
@@ -117,7 +117,7 @@ def _numeric(dataset: xr.Dataset, dim: str) -> list[str]:
         for name, one in dataset.data_vars.items()
         if one.dims == (dim,) and one.dtype.kind == "f" and one.size > 1 and np.isfinite(one.values).any()
     ]
-    factors = [name for name in found if name.startswith(("r1", "r2", "r_free", "r_work"))]
+    factors = [name for name in found if name.startswith(("r1", "r2", "r_fourier"))]
     return (factors or found)[: len(style.SERIES)]
 
 

@@ -91,8 +91,12 @@ def scrambled(wave: C64, shape: tuple[int, int, int], beyond: int, generator: np
 
 
 def crossing(value: F64, frequency: F64, threshold: float) -> float:
-    """Return the frequency at which a curve first falls below a threshold; NaN where it never does or begins there."""
-    below = np.flatnonzero(value < threshold)
+    """Return the frequency at which a curve falls below a threshold; NaN where it never does or begins there.
+
+    It must stay below for two shells, as the first shells of a cone have few coefficients, and scatter.
+    """
+    low = value < threshold
+    below = np.flatnonzero(low & np.append(low[1:], True))
     if not below.size or below[0] == 0 or not np.isfinite(value[below[0] - 1]):
         return float("nan")
     i = int(below[0])

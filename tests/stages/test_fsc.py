@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from aetx.errors import InputError
+from aetx.kernels.correlation import crossing
 from aetx.stages.measure.fsc import FscParams, fsc
 
 STEP = 0.5
@@ -81,6 +82,14 @@ def test_the_resolution_is_where_the_signal_ends() -> None:
     found = fsc(*halves)["resolution"].sel(direction="all")
     np.testing.assert_allclose(found, 1 / (cut + 0.025), rtol=0.06)  # half a shell beyond
     assert float(found[0]) <= float(found[1])
+
+
+def test_one_shell_below_the_threshold_is_no_end() -> None:
+    frequency = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert crossing(np.array([0.9, 0.1, 0.9, 0.6, 0.2, 0.1]), frequency, 0.5) == pytest.approx(0.4 + 0.1 * 0.1 / 0.4)
+    assert crossing(np.array([0.9, 0.9, 0.9, 0.9, 0.9, 0.1]), frequency, 0.5) == pytest.approx(0.55)
+    assert np.isnan(crossing(np.array([0.1, 0.1, 0.9, 0.9, 0.9, 0.9]), frequency, 0.5))
+    assert np.isnan(crossing(np.full(6, 0.9), frequency, 0.5))
 
 
 def test_a_missing_wedge_is_seen_along_z_and_not_across() -> None:

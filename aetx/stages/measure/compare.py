@@ -76,9 +76,11 @@ def compare(atoms: xr.Dataset, truth: xr.Dataset, params: CompareParams) -> xr.D
 
     `_region` is the same for atoms on the `surface` (outer alpha shape of the truth) and in the core; a false atom
     belongs to the region of the true atom nearest to it. `_species` is the same for each true element; `confusion`
-    counts pairs by true and found element (0 unknown), and accuracies are shares of pairs whose elements are both
-    known. `many_to_one_` is the published way of counting: a shift is fitted, each true atom takes the nearest found
-    one, which may serve several, and the RMSD is the root of the summed variances (one degree of freedom less).
+    counts pairs by true and found element (0 unknown), and `accuracy_species` and `right_element` are the shares with
+    the right one of pairs whose elements are both known.
+
+    `many_to_one_` is the published way of counting: a shift is fitted, each true atom takes the nearest found one,
+    which may serve several, and the RMSD is the root of the summed variances (one degree of freedom less).
 
     References
     ----------

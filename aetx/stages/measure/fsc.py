@@ -69,8 +69,8 @@ def fsc(first: xr.Dataset, second: xr.Dataset, params: FscParams) -> xr.Dataset:
 
     over shells one pixel wide, up to the Nyquist frequency; `direction` is all of a shell, the part within `cone` of
     z, which a missing wedge about z empties, and the part within `cone` of the plane of x and y. `resolution` is one
-    over the frequency at which a curve first falls below a `threshold`; NaN where it never does. Independent noise
-    scatters about 0 with the standard deviation `noise` = 1 / (Fourier coefficients) ** 1/2, more under a mask.
+    over the frequency at which a curve falls below a `threshold` for two shells; NaN where it never does. Independent
+    noise scatters about 0 with the standard deviation `noise` = 1 / (Fourier coefficients) ** 1/2, more under a mask.
 
     With a `mask` the correlation of the mask itself is taken out: `fsc` = (masked - random) / (1 - random) from two
     shells beyond where phases were made random, `fsc_masked` before that, and `fsc_unmasked`, `fsc_masked` and
