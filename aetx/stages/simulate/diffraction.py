@@ -21,8 +21,10 @@ from aetx.kernels.diffraction import binned, patterns_of_atoms
 from aetx.kernels.multislice import WaveGrid, good_size
 from aetx.model import ATOMS, SCAN_SERIES, positions
 
-WAVES = 2**24
-"""Pixels of waves that are followed together: 128 MB, and as much again while they pass a slice."""
+WAVES = 2**22
+"""Pixels of waves that a block follows together: 32 MB, and three times as much for its patterns."""
+BLOCKS = 2
+"""Blocks in flight that the forecast counts."""
 
 
 class DiffractionParams(TiltParams, WaveParams):
@@ -73,7 +75,7 @@ def _forecast(inputs: InputSizes, params: DiffractionParams) -> Forecast:
     probes = rows * params.scan_columns
     pixel = _grid(params).pixel
     field = math.prod(count * params.scan_step / pixel + size for count in (rows, params.scan_columns))
-    memory = probes * (size**2 * 28 + params.pixels**2 * 12) + field * 60 + atoms * 200
+    memory = BLOCKS * (probes * (size**2 * 28 + params.pixels**2 * 20) + field * 60 + atoms * 200)
     slices = min(atoms, math.ceil(3 * atoms ** (1 / 3) / params.thickness) + 2)
     each = params.scan_rows * params.scan_columns * slices * size**2 * (2e-8 + 2e-9 * math.log2(size))
     each += math.ceil(params.scan_rows / rows) * (slices * field * 1e-7 + atoms * field**0.5 * 1e-7)
@@ -84,7 +86,7 @@ def _forecast(inputs: InputSizes, params: DiffractionParams) -> Forecast:
         "ky": params.pixels,
         "kx": params.pixels,
     }
-    return Forecast(sizes, memory=int(memory) + 30_000_000, seconds=0.1 + tilts * sets * each)
+    return Forecast(sizes, memory=int(memory) + 60_000_000, seconds=0.1 + tilts * sets * each)
 
 
 @stage(

@@ -23,6 +23,9 @@ from aetx.kernels.multislice import WaveGrid, good_size
 from aetx.kernels.transfer import Camera
 from aetx.model import ATOMS, FOCAL_SERIES, positions
 
+BLOCKS = 2
+"""Tilts in flight that the forecast counts."""
+
 
 class HrtemParams(TiltParams, WaveParams):
     """Parameters of `hrtem`."""
@@ -79,8 +82,8 @@ def _forecast(inputs: InputSizes, params: HrtemParams) -> Forecast:
     each = slices * area * 1.5e-7 + atoms * area**0.5 * 2e-8 + foci * area * 3e-7
     seconds = 0.1 + count_of(params) * (params.repeats * each + foci * size**2 * 3e-7)
     sizes = {"tilt": count_of(params), "focus": foci, "y": params.pixels, "x": params.pixels}
-    memory = area * 100 + foci * size**2 * 40 + atoms * 200
-    return Forecast(sizes, memory=int(memory) + 30_000_000, seconds=seconds)
+    memory = min(BLOCKS, count_of(params)) * (area * (300 + 8 * foci) + foci * size**2 * 40 + atoms * 200)
+    return Forecast(sizes, memory=int(memory) + 100_000_000, seconds=seconds)
 
 
 @stage(
