@@ -60,7 +60,7 @@ def test_another_element_has_its_own_bonds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("atoms", "diameter", "fix"), [(900, 24.0, "raise 'diameter'"), (500, 60.0, "lower 'diameter'")]
+    ("atoms", "diameter", "fix"), [(900, 24.0, "raise 'diameter'"), (500, 33.0, "lower 'diameter'")]
 )
 def test_a_ball_that_cannot_be_filled_so_is_refused_and_says_how_many_fill_it(
     atoms: int, diameter: float, fix: str
@@ -69,7 +69,9 @@ def test_a_ball_that_cannot_be_filled_so_is_refused_and_says_how_many_fill_it(
         accretion(atoms=atoms, diameter=diameter)
 
 
-@pytest.mark.parametrize("wrong", [{"closest": 2.6}, {"farthest": 5.0}, {"diameter": 2.1, "atoms": 2}])
+@pytest.mark.parametrize(
+    "wrong", [{"closest": 2.6}, {"farthest": 5.0}, {"diameter": 2.1, "atoms": 2}, {"diameter": 1900.0}]
+)
 def test_bounds_that_contradict_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match=r"above closest|below diameter"):
+    with pytest.raises(ValidationError, match=r"above closest|below diameter|at most 125\.7 angstrom for 25000"):
         accretion(**wrong)

@@ -127,7 +127,7 @@ def test_two_hundred_thousand_atoms_are_possible() -> None:
     assert_allclose(lengths(position).mean(), 1.42, atol=0.01)
 
 
-@pytest.mark.parametrize("wrong", [{"smallest": 30.0}, {"separation": 1.5}])
+@pytest.mark.parametrize("wrong", [{"smallest": 30.0}, {"separation": 1.5}, {"corrugation": 0.6}])
 def test_parameters_that_contradict_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match=r"not above largest|below bond"):
+    with pytest.raises(ValidationError, match=r"not above largest|below bond|third of bond"):
         graphene(**wrong)

@@ -21,6 +21,8 @@ CANDIDATES = 2**14
 """Places tried around an atom before the ball is said to be full."""
 LOOSEST = 1.5
 """Atoms of the loosest growth, over those asked for, above which the ball is said to be too large."""
+SPARSEST = 0.3
+"""Atoms per cubed least distance below which no growth stays, however loose: refused before anything grows."""
 PACKED = (0.53, 0.66, 0.71, 0.79, 0.82), (3.0, 10.0, 30.0, 300.0, 3000.0)
 """Atoms per cubed least distance, and candidates per atom that reach them, as measured; for the forecast."""
 
@@ -43,6 +45,9 @@ class AccretionParams(Params):
             raise ValueError("farthest above closest, and at most twice as large")
         if self.closest >= self.diameter:
             raise ValueError("closest below diameter")
+        widest = self.closest * (6 / math.pi * self.atoms / SPARSEST) ** (1 / 3)
+        if self.diameter > widest:
+            raise ValueError(f"diameter of at most {widest:.4g} angstrom for {self.atoms} atoms")
         return self
 
 

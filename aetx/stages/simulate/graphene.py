@@ -57,6 +57,8 @@ class GrapheneParams(PoseParams):
             raise ValueError(f"smallest not above largest, {self.largest:g} angstrom")
         if self.separation >= self.bond:
             raise ValueError("separation below bond")
+        if self.corrugation > self.bond / 3:
+            raise ValueError("corrugation at most a third of bond")
         return self
 
 

@@ -113,7 +113,7 @@ def perovskite(params: PerovskiteParams) -> xr.Dataset:
         np.repeat(numbers, [len(corners), len(centres), len(faces)]),
         {"polar": (polar, "angstrom")},
         separation=params.separation,
-        fix="lower 'displacement' or 'separation'",
+        fix="lower 'displacement', 'polar' or 'separation', or raise 'lattice_constant'",
         about=np.zeros(3),
     )
 
