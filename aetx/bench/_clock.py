@@ -19,11 +19,15 @@ LEAST = 0.5
 
 @dataclass(frozen=True)
 class Timed:
-    """What a timing needs: the act that is repeated, how many units of work it does, and the score of what it gives."""
+    """What a timing needs: the act that is repeated, how many units of work it does, and the score of what it gives.
+
+    `warm` is done first, unseen, so that nothing is compiled while the clock runs: the act itself where it is None.
+    """
 
     act: Callable[[], Any]
     units: int = 1
     score: Callable[[Any], dict[str, Any]] | None = None
+    warm: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,13 @@ class Clock:
         return ""
 
     def measure(self, task: Task) -> Measured:
-        """Act once unseen, so that nothing is compiled while the clock runs, then repeatedly; return the means."""
+        """Act once unseen, then repeatedly; return the means."""
         timed = self.prepare[task.case.name](task.draw)
         with library_threads(cores()):
             began = time.perf_counter()
-            made = timed.act()
-            repeats = max(1, math.ceil(LEAST / max(time.perf_counter() - began, 1e-6)))
+            made = (timed.warm or timed.act)()
+            once = time.perf_counter() - began
+            repeats = 1 if timed.warm is not None else max(1, math.ceil(LEAST / max(once, 1e-6)))
             score = timed.score(made) if timed.score is not None else {}
             del made
             gc.collect()

@@ -29,12 +29,12 @@ def least_error() -> float:
     return math.sqrt(3 * 2 * NOISE**2 * STEP**3 / (math.pi**1.5 * WIDTH))
 
 
-def ball(count: int, seed: int) -> xr.Dataset:
-    """Return the atoms of a ball of fcc Pt at a random orientation, rattled."""
+def ball(count: int, seed: int, depth: float = 1.0) -> xr.Dataset:
+    """Return the atoms of a ball of fcc Pt at a random orientation, rattled; `depth` is its length along z over x."""
     generator = np.random.default_rng(seed)
-    reach = LATTICE * ((3 * count / (16 * math.pi)) ** (1 / 3) + 1)
+    reach = LATTICE * (depth * (3 * count / (16 * math.pi)) ** (1 / 3) + 1)
     site = fcc_sites(LATTICE, reach, random_rotation(generator), np.zeros(3))
-    site = site[np.argsort(np.linalg.norm(site, axis=1), kind="stable")[:count]]
+    site = site[np.argsort(np.linalg.norm(site / [1.0, 1.0, depth], axis=1), kind="stable")[:count]]
     return atoms_dataset(site + RATTLE * generator.standard_normal(site.shape), 78)
 
 

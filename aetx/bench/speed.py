@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from aetx.bench._benchmark import Benchmark, Case, Published
 from aetx.bench._clock import Clock, Timed
 from aetx.bench._phantom import NOISE, STEP, ball, least_error, volume
+from aetx.model import positions
 
 SIZE, TILTS = 128, 21
 """Edge of the volumes and images, and number of the images, where nothing else is said."""
+BOX, SLICE, SCAN_STEP = 46.0, 2.0, 0.27
+"""Edge of the box of the electron waves, thickness of a slice and step of the scan, angstrom."""
 MEAN = 100.0
 """Electrons in a pixel of the images that are reconstructed, on average."""
 
@@ -81,6 +85,64 @@ def render(seed: int) -> Timed:
     return Timed(lambda: images(atoms, tilts=TILTS, pixels=SIZE).compute(), units=TILTS, score=lambda _: score)
 
 
+def _waves(window: float, edge: int, seed: int) -> Timed:
+    """Return probes that go through 23 slices, in the whole box or in windows."""
+    from aetx.kernels.stem import scan_multislice
+
+    box, optics, atoms = _microscope(seed)
+    place, number = positions(atoms), atoms["species"].values
+    axis = _scan(edge)
+    probes = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+
+    def scan() -> object:
+        return scan_multislice(box, place, number, probes, optics, SLICE, window, "cpu")
+
+    return Timed(scan, units=len(probes), score=lambda _: {"atoms": len(place)})
+
+
+def multislice_box(seed: int) -> Timed:
+    """Send 16 probes through the whole box."""
+    return _waves(0.0, 4, seed)
+
+
+def multislice_window(seed: int) -> Timed:
+    """Send 256 probes through windows of 16 angstrom."""
+    return _waves(16.0, 16, seed)
+
+
+def prism(seed: int) -> Timed:
+    """Make an image of 128 x 128 probes by PRISM."""
+    from aetx.kernels.prism import scan_prism
+
+    box, optics, atoms = _microscope(seed)
+    place, number = positions(atoms), atoms["species"].values
+    axis, wanted = _scan(SIZE), np.ones((SIZE, SIZE), bool)
+
+    def scan() -> object:
+        return scan_prism(box, place, number, axis, axis, wanted, optics, SLICE, 4, "cpu")
+
+    return Timed(scan, score=lambda _: {"atoms": len(place)}, warm=lambda: None)
+
+
+def _scan(count: int) -> NDArray[np.float64]:
+    """Return where the probes of a row stand, angstrom."""
+    return SCAN_STEP * (np.arange(count, dtype=float) - count // 2)
+
+
+def _microscope(seed: int) -> tuple[Any, Any, xr.Dataset]:
+    """Return a box of 512 x 512 pixels, 300 keV, 25 mrad, a detector of 40 to 70 mrad, and 1,401 atoms 46 deep."""
+    from aetx.kernels.multislice import WaveGrid
+    from aetx.kernels.optics import Aberrations
+    from aetx.kernels.stem import Box, Optics
+
+    grid = WaveGrid(512, 512, BOX / 512, 300.0)
+    return (
+        Box(grid, (-BOX / 2, -BOX / 2)),
+        Optics(300.0, 25.0, 40.0, 70.0, Aberrations()),
+        ball(1401, seed, depth=1.5),
+    )
+
+
 def _traced(found: xr.Dataset, truth: xr.Dataset) -> dict[str, Any]:
     from aetx.stages.augment.gaussian import gaussian
     from aetx.stages.trace.peaks import peaks
@@ -146,6 +208,29 @@ speed = Benchmark(
             f"simulate.images of 1,401 atoms in {SIZE} x {SIZE} pixels, one image",
             published=(Published("projection and blur by SciPy, 512 x 512 pixels", cpu_seconds=0.016),),
         ),
+        Case(
+            "multislice",
+            "one probe through 1,401 atoms by multislice, 23 slices of 512 x 512 pixels, with its share of the "
+            "potential at 16 probes",
+            published=(
+                Published("abTEM 1.0.11", cpu_seconds=0.083),
+                Published("its Fourier transforms alone, at 1.2 ms each", cpu_seconds=0.053),
+            ),
+        ),
+        Case(
+            "multislice-window",
+            "the same in a window of 16 angstrom around the probe, 256 probes",
+            published=(Published("abTEM 1.0.11, whole box", cpu_seconds=0.083),),
+        ),
+        Case(
+            "prism",
+            "128 x 128 probes through the same by PRISM, every fourth plane wave",
+            published=(
+                Published("abTEM 1.0.11", cpu_seconds=90.7),
+                Published("pyprismatic 1.1.16", cpu_seconds=184.0),
+                Published("its Fourier transforms and sums alone", cpu_seconds=55.0),
+            ),
+        ),
     ),
     work=Clock(
         {
@@ -155,6 +240,9 @@ speed = Benchmark(
             "trace-1401": trace_1401,
             "trace-20154": trace_20154,
             "render": render,
+            "multislice": multislice_box,
+            "multislice-window": multislice_window,
+            "prism": prism,
         }
     ),
     particles=1,
