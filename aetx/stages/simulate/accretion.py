@@ -19,10 +19,8 @@ from aetx.model import ATOMS
 NAME = "simulate.accretion"
 CANDIDATES = 2**14
 """Places tried around an atom before the ball is said to be full."""
-LOOSEST = 1.5
-"""Atoms of the loosest growth, over those asked for, above which the ball is said to be too large."""
 SPARSEST = 0.3
-"""Atoms per cubed least distance below which no growth stays, however loose: refused before anything grows."""
+"""Atoms per cubed least distance below which too many would have to be taken out of the loosest growth."""
 PACKED = (0.53, 0.66, 0.71, 0.79, 0.82), (3.0, 10.0, 30.0, 300.0, 3000.0)
 """Atoms per cubed least distance, and candidates per atom that reach them, as measured; for the forecast."""
 
@@ -85,11 +83,11 @@ def accretion(params: AccretionParams) -> xr.Dataset:
     generator = np.random.default_rng(params.seed)
     radius = params.diameter / 2
     grown = kernel.fill(params.atoms, radius, params.closest, params.farthest, CANDIDATES, generator)
-    if not params.atoms <= len(grown) <= max(LOOSEST * params.atoms, params.atoms + 1):
-        found = f"{params.diameter:g} angstrom, which {len(grown)} atoms fill"
-        fix = "raise 'diameter' or lower 'atoms'" if len(grown) < params.atoms else "lower 'diameter' or raise 'atoms'"
-        raise InputError(Problem(NAME, "diameter", found, f"a ball that {params.atoms} atoms fill", fix))
     position = kernel.thin(grown, params.atoms, params.farthest, generator)
+    if len(position) != params.atoms:
+        found = f"{params.diameter:g} angstrom, which {len(position)} atoms fill"
+        fix = "raise 'diameter' or lower 'atoms'" if len(position) < params.atoms else "lower 'diameter'"
+        raise InputError(Problem(NAME, "diameter", found, f"a ball that {params.atoms} atoms fill", fix))
     return finish(
         NAME,
         params,
