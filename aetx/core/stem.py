@@ -24,7 +24,7 @@ from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import rendering
 from aetx.kernels.multislice import WaveGrid
 from aetx.kernels.scattering import ELEMENTS, wavelength
-from aetx.kernels.stem import Box, Optics, box_around, vacuum
+from aetx.kernels.stem import Box, Optics, Slicing, box_around, vacuum
 from aetx.model import positions
 
 F32 = NDArray[np.float32]
@@ -51,6 +51,9 @@ class StemParams(TiltParams, LensParams):
         None, gt=0, le=1, description="pixel of the waves; none for the coarsest that reaches the outer edge"
     )
     thickness: Length = Field(2.0, gt=0, le=20, description="thickness of the slices that the waves go through")
+    oversampling: int = Field(
+        2, ge=1, le=8, description="pixels of the potential along the edge of one of the waves; 1 aliases heavy atoms"
+    )
     vibration: Length = Field(
         0.075, ge=0, le=1, description="root mean square displacement of the frozen phonons along each axis"
     )
@@ -78,6 +81,11 @@ class StemParams(TiltParams, LensParams):
     def repeats(self) -> int:
         """How many configurations are computed."""
         return self.configurations if self.vibration > 0 else 1
+
+    @property
+    def slicing(self) -> Slicing:
+        """How the specimen is cut and sampled."""
+        return Slicing(self.thickness, self.oversampling)
 
     @property
     def optics(self) -> Optics:

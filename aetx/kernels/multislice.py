@@ -47,6 +47,10 @@ class WaveGrid:
         """Scattering angle of the highest frequency that is kept, mrad."""
         return self.limit * self.wavelength * 1e3
 
+    def finer(self, times: int) -> WaveGrid:
+        """Return the grid of the same box with pixels this many times smaller."""
+        return WaveGrid(self.rows * times, self.columns * times, self.pixel / times, self.kev, self.band)
+
     def frequencies(
         self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float64
     ) -> tuple[Tensor, Tensor]:
@@ -89,20 +93,45 @@ def to_wave(spectra: Tensor) -> Tensor:
 def transmission(potential: Tensor, grid: WaveGrid) -> Tensor:
     """Return exp(i sigma V), kept in the band.
 
+    The exponential has frequencies far beyond those of the potential of a heavy atom. Those that alias make its
+    picture depend on where in a pixel it lies, by several percent: a potential on a finer grid avoids that.
+
     Parameters
     ----------
     potential
-        Potential of slices summed along the beam, V angstrom, shape (..., rows, columns).
+        Potential of slices summed along the beam, V angstrom, shape (..., n rows, n columns) for a whole n.
     grid
-        Of the slices.
+        Of the waves.
 
     Returns
     -------
-    Complex, the same shape.
+    Complex, shape (..., rows, columns).
     """
     phase = scattering.interaction(grid.kev) * potential
     spectrum = torch.fft.fft2(torch.complex(torch.cos(phase), torch.sin(phase)))
-    return torch.fft.ifft2(_times(spectrum, grid.in_band(potential.device).to(phase.dtype)))
+    scale = (grid.rows * grid.columns) / (potential.shape[-2] * potential.shape[-1])
+    if scale != 1:
+        spectrum = crop(spectrum, grid.rows, grid.columns)
+    return torch.fft.ifft2(_times(spectrum, scale * grid.in_band(potential.device).to(phase.dtype)))
+
+
+def crop(spectra: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the spectra on a grid with another number of rows and columns; frequencies that it lacks are lost.
+
+    Parameters
+    ----------
+    spectra
+        In the order of the FFT, shape (..., any, any).
+    rows, columns
+        Of the result; frequencies that the spectra lack are 0.
+    """
+    y, x = (
+        torch.arange(-half, half + 1, device=spectra.device)
+        for half in ((min(pair) - 1) // 2 for pair in zip(spectra.shape[-2:], (rows, columns), strict=True))
+    )
+    cropped = spectra.new_zeros(*spectra.shape[:-2], rows, columns)
+    cropped[..., y[:, None], x] = spectra[..., y[:, None], x]
+    return cropped
 
 
 def propagator(

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aetx.kernels.multislice import good_size, multislice, propagator
+from aetx.kernels.multislice import crop, good_size, multislice, propagator
 from aetx.kernels.optics import probe, ring, turns
-from aetx.kernels.stem import CACHED, F32, F64, ON_DEVICE, Box, Optics, Specimen, at_plane, window_of
+from aetx.kernels.stem import CACHED, F32, F64, ON_DEVICE, Box, Optics, Slicing, Specimen, at_plane, window_of
 
 TOGETHER = 8
 """Probes of a row that share one product and one window."""
@@ -24,7 +24,7 @@ def scan_prism(
     y: F64,
     wanted: NDArray[np.bool_],
     optics: Optics,
-    thickness: float,
+    slicing: Slicing,
     interpolation: int,
     device: str,
 ) -> F32:
@@ -46,8 +46,8 @@ def scan_prism(
         Which probes to compute, shape (rows, columns).
     optics
         Of the microscope.
-    thickness
-        Of a slice, angstrom.
+    slicing
+        Of the specimen.
     interpolation
         The factor f.
     device
@@ -63,7 +63,7 @@ def scan_prism(
     """
     found = np.zeros(wanted.shape, np.float32)
     with torch.no_grad():
-        beams = Beams(box, position, numbers, optics, thickness, interpolation, device)
+        beams = Beams(box, position, numbers, optics, slicing, interpolation, device)
         for row in np.flatnonzero(wanted.any(axis=1)):
             columns = np.flatnonzero(wanted[row])
             found[row, columns] = beams.row(y[row] - box.corner[1], x[columns] - box.corner[0])
@@ -83,11 +83,11 @@ class Beams:
         position: F64,
         numbers: NDArray[np.integer],
         optics: Optics,
-        thickness: float,
+        slicing: Slicing,
         interpolation: int,
         device: str,
     ) -> None:
-        specimen = Specimen(box, position, numbers, thickness, device)
+        specimen = Specimen(box, position, numbers, slicing, device)
         grid, f = box.grid, interpolation
         size = grid.rows * grid.pixel, grid.columns * grid.pixel
         self.window = tuple(
@@ -110,17 +110,14 @@ class Beams:
         )
         self.ring = ring(qy[:, None], qx, grid.wavelength, optics.inner, optics.outer, edge).float()
         self.matrix = torch.empty(shape[0], len(of_y), shape[1], dtype=torch.complex64, device=device)
-        step = propagator(grid, thickness, device=device)
+        step = propagator(grid, slicing.thickness, device=device)
         together = max(1, (CACHED if device == "cpu" else ON_DEVICE) // (grid.rows * grid.columns))
-        keep_y, keep_x = _kept(grid.rows, shape[0], device), _kept(grid.columns, shape[1], device)
         for first in range(0, len(of_y), together):
             some = slice(first, min(first + together, len(of_y)))
             start = torch.zeros(some.stop - first, grid.rows, grid.columns, dtype=torch.complex64, device=device)
             start[torch.arange(len(start)), order_y[of_y[some]], order_x[of_x[some]]] = weights[some]
             left = multislice(start, specimen.slices, step)
-            small = torch.zeros(len(start), *shape, dtype=torch.complex64, device=device)
-            small[:, keep_y[:, None], keep_x] = left[:, keep_y[:, None], keep_x]
-            self.matrix[:, some] = torch.fft.ifft2(small, norm="forward").transpose(0, 1)
+            self.matrix[:, some] = torch.fft.ifft2(crop(left, *shape), norm="forward").transpose(0, 1)
 
     def row(self, y: float, x: F64) -> F32:
         """Return what is detected of probes of one row, at y and each x from the first pixel, angstrom."""
@@ -149,9 +146,3 @@ class Beams:
         probes = torch.stack([waves[:, i, start : start + width] for i, start in enumerate(offsets)])
         spectra = torch.fft.fft2(probes, norm="forward")
         return torch.einsum("pyx,yx->p", spectra.real.square() + spectra.imag.square(), self.ring)
-
-
-def _kept(size: int, smaller: int, device: str) -> torch.Tensor:
-    """Return the places, in the order of the FFT, of the frequencies that both of two sizes have."""
-    half = (min(size, smaller) - 1) // 2
-    return torch.arange(-half, half + 1, device=device)

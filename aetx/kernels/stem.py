@@ -56,6 +56,14 @@ class Box:
     corner: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Slicing:
+    """Thickness of the slices, angstrom, and how many pixels of the potential a pixel of the waves has on its edge."""
+
+    thickness: float
+    oversampling: int
+
+
 def box_around(position: F64, margin: float, pixel: float, kev: float) -> Box:
     """Return a box around atoms of shape (atoms, 2 or 3) with at least `margin` on all sides, angstrom."""
     low, high = position[:, :2].min(axis=0), position[:, :2].max(axis=0)
@@ -72,11 +80,12 @@ class Specimen:
     are the rows and columns of the atoms of each slice, in pixels.
     """
 
-    def __init__(self, box: Box, position: F64, numbers: NDArray[np.integer], thickness: float, device: str) -> None:
+    def __init__(self, box: Box, position: F64, numbers: NDArray[np.integer], slicing: Slicing, device: str) -> None:
+        thickness, fine = slicing.thickness, box.grid.finer(slicing.oversampling)
         elements, kind = np.unique(numbers, return_inverse=True)
-        factors = atoms_potential.form_factors(elements.tolist(), box.grid, device=device)
+        factors = atoms_potential.form_factors(elements.tolist(), fine, device=device)
         moved = position - np.array([*box.corner, 0.0])
-        potentials = atoms_potential.slice_potentials(moved, kind, factors, box.grid, thickness)
+        potentials = atoms_potential.slice_potentials(moved, kind, factors, fine, thickness)
         self.slices = [None if one is None else transmission(one, box.grid) for one in potentials]
         number, _, first = atoms_potential.slice_indices(position[:, 2], thickness)
         self.plane = (first + 0.5) * thickness
@@ -102,7 +111,7 @@ def scan_multislice(
     numbers: NDArray[np.integer],
     probes: F64,
     optics: Optics,
-    thickness: float,
+    slicing: Slicing,
     window: float,
     device: str,
 ) -> F32:
@@ -118,8 +127,8 @@ def scan_multislice(
         x and y of each probe, angstrom, shape (probes, 2).
     optics
         Of the microscope.
-    thickness
-        Of a slice, angstrom.
+    slicing
+        Of the specimen.
     window
         Edge of the part of the box around each probe in which its wave is followed, angstrom; 0 for the whole box.
     device
@@ -136,8 +145,8 @@ def scan_multislice(
             high = low + np.array([part.grid.columns, part.grid.rows]) * part.grid.pixel
             near = ((position[:, :2] >= low) & (position[:, :2] < high)).all(axis=1) | (part is box)
             if near.any():
-                specimen = Specimen(part, position[near], numbers[near], thickness, device)
-                found[among] = _scan(part, specimen, probes[among], optics, thickness, window, device)
+                specimen = Specimen(part, position[near], numbers[near], slicing, device)
+                found[among] = _scan(part, specimen, probes[among], optics, slicing.thickness, window, device)
             else:
                 found[among] = vacuum(box.grid, optics)
     return found

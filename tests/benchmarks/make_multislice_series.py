@@ -48,6 +48,7 @@ SCAN: dict[str, Any] = {
     "inner": 40.0,
     "outer": 90.0,
     "thickness": 2.0,
+    "oversampling": 2,
     "vibration": 0.075,
     "configurations": 8,
     "window": 11.6,
@@ -70,7 +71,7 @@ def check(atoms: xr.Dataset, series: xr.Dataset, params: MultisliceParams) -> np
     moved = vibrating(seen, params, index)[0]
     species = atoms["species"].values
     windows, whole = (
-        scan_multislice(box, moved, species, probes, params.optics, params.thickness, window, "cpu")
+        scan_multislice(box, moved, species, probes, params.optics, params.slicing, window, "cpu")
         for window in (params.window, 0.0)
     )
     return (windows - whole) / whole.max()

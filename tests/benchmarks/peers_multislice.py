@@ -2,10 +2,10 @@
 
 Run as ``python -m tests.benchmarks.peers_multislice``. The specimen is an fcc Pt ellipsoid of 1,401 atoms that fills
 the depth of a box of 46 angstrom: 512 x 512 pixels, 23 slices of 2 angstrom, 300 keV, 25 mrad, detector 40-70 mrad,
-atoms at rest and on pixels, since abTEM spreads an atom over the nearest ones. Prints processor seconds (user and
-system, of the whole process) per probe in the whole box, the same beside the time of its transforms alone, and of a
-PRISM scan of 128 x 128 probes with f = 4, whose plane waves are timed whole and whose probes on every 16th row, scaled
-to all (``--whole`` for all). Each part runs in a process of its own, on one thread.
+atoms at rest and on pixels, since abTEM spreads an atom over the nearest ones, and potentials no finer than the waves.
+Prints processor seconds (user and system, of the whole process) per probe in the whole box, the same beside the time
+of its transforms alone, and of a PRISM scan of 128 x 128 probes with f = 4, whose plane waves are timed whole and whose
+probes on every 16th row, scaled to all (``--whole`` for all). Each part runs in a process of its own, on one thread.
 """
 
 from __future__ import annotations
@@ -48,18 +48,19 @@ from aetx.kernels.optics import Aberrations
 from aetx.kernels import stem
 from aetx.kernels import prism as prism_kernel
 optics = stem.Optics(300.0, 25.0, 40.0, 70.0, Aberrations())
+slicing = stem.Slicing(2.0, 1)
 box = stem.Box(WaveGrid(N, N, EDGE / N, 300.0), (-EDGE / 2, -EDGE / 2))
 """
 
 OURS = (
     OURS_COMMON
     + """
-stem.scan_multislice(box, position[:2], numbers[:2], probes[:1], optics, 2.0, 0.0, "cpu")
-start = used(); specimen = stem.Specimen(box, position, numbers, 2.0, "cpu"); build = used() - start
+stem.scan_multislice(box, position[:2], numbers[:2], probes[:1], optics, slicing, 0.0, "cpu")
+start = used(); specimen = stem.Specimen(box, position, numbers, slicing, "cpu"); build = used() - start
 best = float("inf")
 for _ in range(3):
     start = used()
-    values = stem.scan_multislice(box, position, numbers, probes, optics, 2.0, 0.0, "cpu")
+    values = stem.scan_multislice(box, position, numbers, probes, optics, slicing, 0.0, "cpu")
     best = min(best, used() - start - build)
 together = max(1, stem.CACHED // N**2)
 waves = torch.randn(together, N, N, dtype=torch.complex64)
@@ -105,7 +106,7 @@ OURS_PRISM = (
     + """
 def timed(rows):
     start = used()
-    beams = prism_kernel.Beams(box, position, numbers, optics, 2.0, FACTOR, "cpu")
+    beams = prism_kernel.Beams(box, position, numbers, optics, slicing, FACTOR, "cpu")
     middle = used()
     values = np.array([beams.row(float(axis[row]) + EDGE / 2, axis + EDGE / 2) for row in rows])
     return middle - start, used() - middle, int(sum(beams.counts)), values

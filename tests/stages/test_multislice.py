@@ -135,7 +135,9 @@ def test_abtem_computes_the_same_image_of_a_platinum_particle() -> None:
     # on pixels, where the other program, which spreads an atom over the nearest ones, is exact too
     tilted[:, :2] = np.round(tilted[:, :2] / pixel) * pixel
     options: dict[str, Any] = {"pixels": 13, "pixel_size": step, "theta": (0.0,), "vibration": 0.0, "window": 0.0}
-    ours = multislice(specimen(tilted), sampling=pixel, inner=30.0, outer=58.0, reach=6.5, **options)["image"][0].values
+    ours = multislice(specimen(tilted), sampling=pixel, oversampling=1, inner=30.0, outer=58.0, reach=6.5, **options)[
+        "image"
+    ][0].values
 
     bottom = np.floor(tilted[:, 2].min() / 2) * 2
     depth = np.ceil(tilted[:, 2].max() / 2) * 2 - bottom

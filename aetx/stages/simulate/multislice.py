@@ -33,10 +33,12 @@ def _forecast(inputs: InputSizes, params: MultisliceParams) -> Forecast:
     pixels = min(box, (params.window / params.wave_pixel) ** 2) if params.window else box
     step = params.pixel_size
     probes = min(sizes["y"] * sizes["x"], math.pi * (extent / 2 + params.reach) ** 2 / step**2)
-    work = probes * slices * pixels * 6e-9 * math.log2(pixels + 2) / 15 + slices * box * (1e-7 + atoms * 4e-11)
+    work = probes * slices * pixels * 6e-9 * math.log2(pixels + 2) / 15 + slices * box * params.oversampling**2 * (
+        1e-7 + atoms * 4e-11
+    )
     if params.window:
         box = min(box, ((TILE + params.window + 2 * MARGIN + CELL) / params.wave_pixel) ** 2)
-    memory = slices * box * 8 + box * 60 + 64 * 2**20
+    memory = slices * box * 8 + box * 60 * params.oversampling**2 + 64 * 2**20
     return Forecast(sizes, memory=int(memory), seconds=sizes["tilt"] * params.repeats * work + 0.1)
 
 
@@ -88,6 +90,6 @@ def _scan(
     image = np.zeros(raster.wanted.shape, np.float32)
     rows, columns = np.nonzero(raster.wanted)
     probes = np.column_stack([raster.x[columns], raster.y[rows]])
-    found: Any = scan_multislice(box, position, numbers, probes, params.optics, params.thickness, window, device)
+    found: Any = scan_multislice(box, position, numbers, probes, params.optics, params.slicing, window, device)
     image[rows, columns] = found
     return image

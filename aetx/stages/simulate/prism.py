@@ -45,7 +45,12 @@ def _forecast(inputs: InputSizes, params: PrismParams) -> Forecast:
     window = box * BAND**2 / params.interpolation**2
     work = beams * slices * box * 6e-9 * math.log2(box + 2) / 15
     work += probes * window * math.sqrt(beams) * 4e-10 + math.sqrt(probes) * matrix / params.interpolation * 2e-9
-    memory = matrix * 8 * (1 + 1.2 / params.interpolation) + slices * box * 8 + box * 60 + 64 * 2**20
+    memory = (
+        matrix * 8 * (1 + 1.2 / params.interpolation)
+        + slices * box * 8
+        + box * 60 * params.oversampling**2
+        + 64 * 2**20
+    )
     return Forecast(sizes, memory=int(memory), seconds=sizes["tilt"] * params.repeats * work + 0.1)
 
 
@@ -105,7 +110,7 @@ def _scan(
         raster.y,
         raster.wanted,
         params.optics,
-        params.thickness,
+        params.slicing,
         interpolation,
         device,
     )
