@@ -11,8 +11,9 @@ from torch import Tensor
 
 from aetx.kernels import optics, potential
 from aetx.kernels.diffraction import transmissions
-from aetx.kernels.multislice import WaveGrid, edge_width, multislice, propagator, to_wave
+from aetx.kernels.multislice import WaveGrid, edge_width, multislice, propagator, to_wave, transmission
 from aetx.kernels.transfer import spatial_envelope, square_slope, temporal_envelope, vibration
+from aetx.kernels.turning import turned_slices
 
 F64 = NDArray[np.float64]
 
@@ -67,6 +68,39 @@ def exit_wave(
         slices = transmissions(position, numbers, grid, thickness, width=width, device=device)
         behind = multislice(plane, slices, propagator(grid, thickness, device=device))
         return behind * propagator(grid, -(first + count + 0.5) * thickness, device=device)
+
+
+def wave_of_volume(
+    coefficients: Tensor,
+    rotation: Tensor,
+    shape: tuple[int, int, int],
+    grid: WaveGrid,
+    dtype: torch.dtype = torch.complex64,
+) -> Tensor:
+    """Return the spectrum of a plane wave of amplitude 1 behind a volume of potential, carried back to p_z = 0.
+
+    Each plane of voxels is a slice, which acts at its middle. Differentiable in the volume and the pose.
+
+    Parameters
+    ----------
+    coefficients
+        Of the potential in V, from `kernels.turning.spline_coefficients`, axes z, y, x; voxels of `grid.pixel`.
+    rotation
+        R of the pose, shape (3, 3): the camera sees V(R p).
+    shape
+        Voxels along p_z, p_y, p_x of the part that is seen, around the middle of the volume; the last two are those
+        of the grid.
+    grid
+        Of the wave.
+    dtype
+        Complex, of the result.
+    """
+    plane = torch.zeros(grid.rows, grid.columns, dtype=dtype, device=coefficients.device)
+    plane[0, 0] = (grid.rows * grid.columns) ** 0.5
+    slices = (transmission(one * grid.pixel, grid) for one in turned_slices(coefficients, rotation, shape))
+    step = propagator(grid, grid.pixel, device=coefficients.device, dtype=dtype)
+    behind = multislice(plane, slices, step)
+    return behind * propagator(grid, -(shape[0] - shape[0] // 2) * grid.pixel, device=plane.device, dtype=dtype)
 
 
 def lens_transfer(

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from aetx.kernels.bright_field import Coherence, exit_wave, intensity, lens_transfer
+from aetx.kernels.bright_field import Coherence, exit_wave, intensity, lens_transfer, wave_of_volume
 from aetx.kernels.multislice import WaveGrid, to_wave
 from aetx.kernels.optics import Aberrations
 from aetx.kernels.potential import form_factors, slice_potential
+from aetx.kernels.rendering import rotation
 from aetx.kernels.scattering import interaction
+from aetx.kernels.turning import spline_coefficients
 
 GRID = WaveGrid(96, 80, 0.2, 300.0)
 MIDDLE = np.array([8.0, 9.6])
@@ -105,3 +107,38 @@ def test_an_electron_count_is_kept_by_the_blur() -> None:
     sharp, soft = (intensity(wave, transfer, GRID, blur) for blur in (0.0, 0.3))
     assert float(soft.mean()) == pytest.approx(float(sharp.mean()), rel=1e-5)
     assert float(soft.std()) < 0.8 * float(sharp.std())
+
+
+@pytest.mark.parametrize("depth", [4, 5])
+def test_a_volume_gives_the_wave_of_a_plain_calculation(depth: int) -> None:
+    volume = np.random.default_rng(0).uniform(0, 1500, (depth, 10, 12))
+    grid = WaveGrid(10, 12, 0.4, 200.0, band=1.5)
+    found = wave_of_volume(spline_coefficients(torch.tensor(volume)), torch.eye(3), (depth, 10, 12), grid)
+    square = np.fft.fftfreq(10, 0.4)[:, None] ** 2 + np.fft.fftfreq(12, 0.4)[None] ** 2
+
+    def carried(wave: np.ndarray, distance: float) -> np.ndarray:
+        return np.fft.ifft2(np.fft.fft2(wave) * np.exp(-1j * math.pi * grid.wavelength * distance * square))
+
+    wanted = np.ones((10, 12), complex)
+    for number, one in enumerate(volume):
+        wanted = wanted * np.exp(1j * interaction(200.0) * one * 0.4)
+        if number < depth - 1:
+            wanted = carried(wanted, 0.4)
+    last = (depth - 1 - depth // 2) * 0.4  # p_z of the last plane of voxels
+    np.testing.assert_allclose(to_wave(found).numpy(), carried(wanted, -last), atol=2e-5)
+
+
+def test_the_gradient_of_an_image_by_volume_pose_and_focus_agrees_with_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(0)
+    grid = WaveGrid(6, 6, 0.4, 300.0)
+    volume = 800 * torch.rand(3, 6, 6, dtype=torch.float64, generator=generator)
+    matrix, c10 = torch.tensor(rotation(0.1, 0.4, -0.2)), torch.tensor(60.0, dtype=torch.float64)
+    given = tuple(one.requires_grad_(True) for one in (volume, matrix, c10))
+
+    def image(volume: torch.Tensor, matrix: torch.Tensor, c10: torch.Tensor) -> torch.Tensor:
+        wave = wave_of_volume(spline_coefficients(volume), matrix, (3, 6, 6), grid, torch.complex128)
+        aberrations = Aberrations(c10=c10, c30=1e5)  # type: ignore[arg-type]
+        lens = lens_transfer(grid, aberrations, Coherence(30.0, 0.5, 30.0), dtype=torch.complex128)
+        return intensity(wave, lens, grid, 0.2)
+
+    assert torch.autograd.gradcheck(image, given, eps=1e-5, atol=1e-6, rtol=1e-6, fast_mode=True)
