@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from aetx.core.params import Energy, Length, Params, SmallAngle
+from aetx.core.tomography import pixel_size
 from aetx.errors import InputError, Problem
 from aetx.kernels import bound, fisher
 from aetx.kernels.mixtures import gaussians, radius
@@ -159,7 +160,7 @@ def information(
         raise InputError(Problem(f"{stage}: atoms", "position", found, "at least one, and each finite", "mend them"))
     species, width, step = atoms["species"].values, widths(stage, atoms, params), params.pixel_size
     if frame is not None:
-        step = float(frame["x"][1] - frame["x"][0])
+        step = pixel_size(frame)
     height = dose[:, None] * electrons(stage, species, params)
     turned = rotation(*np.deg2rad(angles).T)
     numbers, sort = np.unique(species, return_inverse=True)

@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 from aetx.core.atoms import atoms_dataset
 from aetx.errors import InputError
 from aetx.kernels.particle import fcc_sites, random_rotation
-from aetx.stages.measure.bound import bound
+from aetx.kernels.rendering import rotation
+from aetx.stages.measure.bound import bound, euler_rates
 from aetx.stages.simulate.images import images
 from aetx.stages.simulate.particle import particle
 from tests.benchmarks.accuracy_bound import lone, monte_carlo, pair
@@ -143,6 +144,15 @@ def test_the_poses_are_known_as_the_gauge_leaves_them(cluster: xr.Dataset) -> No
     edge_on = bound(cluster, theta=(-60.0, -30.0, 0.0, 30.0, 60.0, 90.0))
     assert np.isnan(edge_on["sigma_phi"].values).tolist() == [False] * 5 + [True]
     assert np.isfinite(edge_on["sigma_theta"].values).all()
+
+
+def test_euler_angles_change_by_turns_of_the_camera_as_the_rotation_does() -> None:
+    angles, step = np.array([0.3, -0.7, 0.5]), 1e-6
+    rates = np.array([one[0] for one in euler_rates(angles[1:2], angles[2:])])
+    for k in range(3):
+        apart = rotation(*(angles + step * np.eye(3)[k]))
+        turn = Rotation.from_matrix(rotation(*angles).T @ apart).as_rotvec() / step
+        np.testing.assert_allclose(rates @ turn, np.eye(3)[k], atol=1e-5)
 
 
 def test_a_measured_series_gives_poses_dose_and_pixels(cluster: xr.Dataset) -> None:

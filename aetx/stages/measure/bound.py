@@ -144,7 +144,7 @@ def _of_images(each: F64, angles: F64, params: BoundParams) -> dict[str, Any]:
     column = 0
     if params.angles:
         psi, theta = np.deg2rad(angles[:, 2]), np.deg2rad(angles[:, 1])
-        for name, row in zip(("phi", "theta", "psi"), _rates(theta, psi), strict=True):
+        for name, row in zip(("phi", "theta", "psi"), euler_rates(theta, psi), strict=True):
             square = np.einsum("ta,tab,tb->t", row, each[:, :3, :3], row)
             made[f"sigma_{name}"] = ("tilt", np.rad2deg(_deviation(square)), DEGREE)
         column = 3
@@ -154,7 +154,7 @@ def _of_images(each: F64, angles: F64, params: BoundParams) -> dict[str, Any]:
     return made
 
 
-def _rates(theta: F64, psi: F64) -> tuple[F64, F64, F64]:
+def euler_rates(theta: F64, psi: F64) -> tuple[F64, F64, F64]:
     """Return how phi, theta and psi change by small turns about the axes of the camera, each of shape (images, 3).
 
     A turn w moves p by the cross product of w and p, which R absorbs as R (1 - [w]); its sign does not matter here. In
