@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from aetx.bench._benchmark import Benchmark, Case, Measured
@@ -31,7 +32,7 @@ def figure(benchmark: Benchmark, cases: Sequence[Case], measured: Mapping[str, M
     ordered = all(case.at is not None for case in cases)
     place = np.array([case.at if ordered else i for i, case in enumerate(cases)], float)
     across = benchmark.across if ordered else ""
-    style.chart(left, across, "error of an atom in space (pm)", "Root mean square, each particle and all")
+    style.chart(left, across, "root mean square error in space (pm)")
     style.chart(right, across, "wrong atoms (%)", "Missed and false, of the true")
     _panel(left, place, rows, each, "rmsd_pm", ordered)
     _mark(left, place, [row["surface_rmsd_pm"] for row in rows], style.SKY, "^", "at the surface")
@@ -40,9 +41,16 @@ def figure(benchmark: Benchmark, cases: Sequence[Case], measured: Mapping[str, M
     _panel(right, place, rows, each, "wrong_percent", ordered)
     _mark(right, place, [_first(case, "wrong_percent") for case in cases], style.MUTED, "x", "published")
     for axes in (left, right):
-        axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 0.05))
         _dress(axes, place, cases, ordered, benchmark.logarithmic)
-    style.legend(left)
+        if axes is left and ordered and benchmark.logarithmic and any(row["rmsd_pm"] for row in rows):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        else:
+            top = max(axes.get_ylim()[1], 0.05)
+            axes.set_ylim(-0.03 * top, top)
+    style.legend(left, loc="lower right", bbox_to_anchor=(1, 1), ncols=4, borderaxespad=0, columnspacing=1.2)
     return _png(benchmark, made)
 
 
@@ -56,7 +64,15 @@ def _panel(axes: Any, place: F64, rows: Sequence[Row], each: Sequence[Sequence[R
     values = [row[name] for row in rows]  # type: ignore[literal-required]
     known = [i for i, value in enumerate(values) if value is not None]
     if ordered:
-        axes.plot(place[known], [values[i] for i in known], "-o", color=style.BLUE, linewidth=1.4, label="measured")
+        axes.plot(
+            place[known],
+            [values[i] for i in known],
+            "-o",
+            markersize=4,
+            color=style.BLUE,
+            linewidth=1.4,
+            label="measured",
+        )
         return
     for i in known:
         label = "measured" if i == known[0] else None

@@ -87,7 +87,7 @@ def render(seed: int) -> Timed:
 
 def _waves(window: float, edge: int, seed: int) -> Timed:
     """Return probes that go through 23 slices, in the whole box or in windows."""
-    from aetx.kernels.stem import scan_multislice
+    from aetx.kernels.stem import Slicing, scan_multislice
 
     box, optics, atoms = _microscope(seed)
     place, number = positions(atoms), atoms["species"].values
@@ -95,7 +95,7 @@ def _waves(window: float, edge: int, seed: int) -> Timed:
     probes = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
     def scan() -> object:
-        return scan_multislice(box, place, number, probes, optics, SLICE, window, "cpu")
+        return scan_multislice(box, place, number, probes, optics, Slicing(SLICE, 1), window, "cpu")
 
     return Timed(scan, units=len(probes), score=lambda _: {"atoms": len(place)})
 
@@ -113,13 +113,14 @@ def multislice_window(seed: int) -> Timed:
 def prism(seed: int) -> Timed:
     """Make an image of 128 x 128 probes by PRISM."""
     from aetx.kernels.prism import scan_prism
+    from aetx.kernels.stem import Slicing
 
     box, optics, atoms = _microscope(seed)
     place, number = positions(atoms), atoms["species"].values
     axis, wanted = _scan(SIZE), np.ones((SIZE, SIZE), bool)
 
     def scan() -> object:
-        return scan_prism(box, place, number, axis, axis, wanted, optics, SLICE, 4, "cpu")
+        return scan_prism(box, place, number, axis, axis, wanted, optics, Slicing(SLICE, 1), 4, "cpu")
 
     return Timed(scan, score=lambda _: {"atoms": len(place)}, warm=lambda: None)
 
