@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import xarray as xr
 
 from aetx.draw.atoms import atoms
+from aetx.draw.columns import columns
 from aetx.draw.field import field
 from aetx.draw.focal_series import focal_series
 from aetx.draw.frames import frames
@@ -24,6 +25,7 @@ PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
     "frames": frames,
     "volume": volume,
     "atoms": atoms,
+    "columns": columns,
     "lattice": atoms,
     "field": field,
     "score": score,
