@@ -305,7 +305,7 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
     References
     ----------
     G. Papandreou, A. Yuille, NIPS 23 (2010): perturbation sampling;
-    P. Siden et al., J. Comput. Graph. Stat. 27, 898 (2018), doi:10.1080/10618600.2018.1473782: the conditional mean.
+    P. Siden, F. Lindgren, D. Bolin, M. Villani (2017), https://arxiv.org/abs/1705.08656: the conditional mean.
     """
     count, unknowns = len(information.position), information.free.unknowns
     inverse_root, unseen = _inverse_root(information.gram, _known_null(information))
@@ -313,18 +313,11 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
     gauge, coupling, own = information.gauge(), information.coupling, information.own()
     if not (np.diagonal(own, axis1=1, axis2=2) > 0).all():
         raise UndeterminedError("some atoms have no effect on any image")
+    if not (np.linalg.eigvalsh(own)[:, 0] > SMALLEST * np.trace(own, axis1=1, axis2=2)).all():
+        raise UndeterminedError("what is free cannot be told from the images")
     root = coupling @ inverse_root
-    try:
-        start: F64 = np.linalg.inv(own).astype(np.float64)
-    except np.linalg.LinAlgError as singular:
-        raise UndeterminedError("what is free cannot be told from the images") from singular
-    rooted = root.reshape(count, unknowns, -1)
-    still = gauge.reshape(count, unknowns, -1)
-    stiffness = float(np.diagonal(own, axis1=1, axis2=2).mean())
-    given = np.linalg.inv(
-        own - np.einsum("ncg,ndg->ncd", rooted, rooted) + stiffness * np.einsum("ncm,ndm->ncd", still, still)
-    )
-    owed = still - stiffness * np.einsum("ncd,ndm->ncm", given, still)
+    start: F64 = np.linalg.inv(own).astype(np.float64)
+    given, own_part = _given_others(own, root, gauge)
     streams = np.random.SeedSequence(seed).spawn(len(information.weight))
     generators = [np.random.default_rng(one) for one in streams]
     square, fourth = np.zeros((count, unknowns, unknowns)), np.zeros((count, 3))
@@ -340,8 +333,6 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
         square += np.einsum("ncs,nds->ncd", part, part)
         fourth += (part[:, :3] ** 4).sum(2)
         totals.append((part[:, :3] ** 2).sum((0, 1)))
-    own_part = given + np.einsum("ncm,ndm->ncd", owed, owed) / stiffness
-    own_part -= np.einsum("ncm,ndm->ncd", still, still) / stiffness
     covariance = own_part + square / samples
     mean = np.diagonal(square, axis1=1, axis2=2)[:, :3] / samples
     error = np.sqrt(np.maximum(fourth / samples - mean**2, 0.0) / max(samples - 1, 1))
@@ -350,6 +341,21 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
     joined = np.concatenate(drawn, axis=1)
     parts = _parted(information, joined @ joined.T / samples, unseen)
     return Bound(covariance, *parts, error, float(every.std(ddof=1) / np.sqrt(samples) / whole))
+
+
+def _given_others(own: F64, root: F64, gauge: F64) -> tuple[F64, F64]:
+    """Return the covariance of each atom given all others, as if the gauge were stiff, and without that stiffness.
+
+    With S = F - root transpose(root) and the gauge N, errors x with S x = b are made into such of S + k N transpose(N)
+    by adding N c, where c has the variance 1 / k. What x owes to the others is x - given b plus a part in c, whose
+    covariance is added here, and N transpose(N) / k taken off.
+    """
+    rooted, still = (one.reshape(*own.shape[:2], -1) for one in (root, gauge))
+    stiffness = float(np.diagonal(own, axis1=1, axis2=2).mean())
+    stiff = stiffness * np.einsum("ncm,ndm->ncd", still, still)
+    given: F64 = np.linalg.inv(own - np.einsum("ncg,ndg->ncd", rooted, rooted) + stiff).astype(np.float64)
+    owed = still - stiffness * np.einsum("ncd,ndm->ncm", given, still)
+    return given, given + (np.einsum("ncm,ndm->ncd", owed, owed) - stiff / stiffness) / stiffness
 
 
 def _parted(information: Information, nuisances: F64, unseen: NDArray[np.bool_]) -> tuple[F64, F64]:

@@ -19,7 +19,7 @@ from aetx.model import ATOMS, SCORE, TILT_SERIES, positions
 
 ONE, ANGSTROM, DEGREE = {"units": "1"}, {"units": "angstrom"}, {"units": "degree"}
 DOSE = 7656.0
-"""Electrons per angstrom**2 of an image where nothing says another, as in doi:10.1038/s41467-022-29193-5."""
+"""Electrons per angstrom**2 of an image where nothing says another: 13.1 pA, 12 us, pixels of 0.358 angstrom."""
 FLAT = 1e-3
 """Least cosine of theta at which phi and psi are told apart."""
 

@@ -69,9 +69,9 @@ def experiment(atoms: xr.Dataset, params: ExperimentParams) -> xr.Dataset:
     images, or that of each image.
 
     The whole specimen takes part, for atoms hide each other along every beam, and a cut-out would be known too well.
-    Above some hundreds of atoms the bound is drawn from random errors, the same for all plans of as many images, so
-    that plans compare better than `error`, the relative standard error of `bound`, says. Without background and
-    reading noise the bound goes with 1 / sqrt(dose) exactly, and doses are not computed one by one.
+    Above some hundreds of atoms the bound is drawn from random errors, and `error` is the relative standard error of
+    `bound`; below, it is zero. Without background and reading noise the bound goes with 1 / sqrt(dose) exactly, and
+    doses are not computed one by one.
 
     `elongation` is what the missing wedge does to a voxel, e = sqrt((a + sin a cos a) / (a - sin a cos a)) at the
     greatest tilt a; for the bound of atoms the ratio of z to the other axes says what it costs. `electrons` are those
