@@ -211,7 +211,7 @@ def forecast_of(atoms: int, images: int, params: InformationParams, method: str,
         memory = 8 * size**2 + 32 * size * nuisances + atoms * window * 64 + pictures
         return int(memory) + 50_000_000, 1.0 + size**3 * 5e-11 + images * atoms ** (5 / 3) * window * 3e-9
     memory = size * (24 * nuisances + 80 * bound.BATCH) + pictures + edge**2 * bound.BATCH * 32
-    return int(memory) + 50_000_000, 1.0 + images * atoms * window * (samples + 4) * 4e-8
+    return int(memory) + 50_000_000, 1.0 + images * atoms * window * math.ceil(samples / bound.BATCH) * 8e-7
 
 
 def _profiles(numbers: NDArray[np.integer], width: F64, params: InformationParams) -> tuple[F64, F64, float]:
