@@ -19,7 +19,8 @@ from aetx.store import manifest, write
 
 DATA = ROOM / "data"
 PATTERN = "multislice*.npz"
-COMMAND = "python -m tests.benchmarks.make_multislice_series"
+COMMAND = "python -m tests.benchmarks.make_multislice_series FOLDER"
+FIX = f"run {COMMAND} and put the .npz file that it makes there"
 ELECTRONS = 170.0
 """Detected electrons for each atom and tilt, on average over both."""
 
@@ -39,7 +40,7 @@ def multislice_series(folder: Path, draw: int) -> dict[str, str]:
     """
     sources = sorted(DATA.glob(PATTERN))
     if not sources:
-        problem = Problem(str(DATA / PATTERN), "file", "nothing", "a series simulated by multislice", f"run {COMMAND}")
+        problem = Problem(str(DATA / PATTERN), "file", "nothing", "a series simulated by multislice", FIX)
         raise InputError(problem, "the data of this benchmark are missing")
     return stored(sources[draw % STRIDE % len(sources)], folder)
 
