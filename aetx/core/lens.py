@@ -48,6 +48,9 @@ class WaveParams(LensParams):
 
     sampling: Length = Field(0.15, gt=0.005, le=1, description="greatest pixel of the wave")
     thickness: Length = Field(2.0, gt=0, le=50, description="thickness of the slices that the waves go through")
+    oversampling: int = Field(
+        2, ge=1, le=8, description="pixels of the potential along the edge of one of the waves; 1 aliases heavy atoms"
+    )
     vibration: Length = Field(
         0.075, ge=0, le=1, description="root mean square thermal displacement of an atom along each axis"
     )

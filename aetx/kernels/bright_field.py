@@ -38,6 +38,7 @@ def exit_wave(
     thickness: float,
     *,
     width: float = 0.0,
+    oversampling: int = 2,
     device: str = "cpu",
 ) -> Tensor:
     """Return the spectrum of a plane wave of amplitude 1 behind atoms, carried back to the plane p_z = 0.
@@ -52,6 +53,8 @@ def exit_wave(
         Of a slice, angstrom.
     width
         Standard deviation of a Gaussian that blurs the potential, angstrom.
+    oversampling
+        Pixels of the potential along the edge of one of the waves.
     device
         Where torch computes.
 
@@ -65,7 +68,9 @@ def exit_wave(
         if not len(position):
             return plane
         _, count, first = potential.slice_indices(position[:, 2], thickness)
-        slices = transmissions(position, numbers, grid, thickness, width=width, device=device)
+        slices = transmissions(
+            position, numbers, grid, thickness, width=width, oversampling=oversampling, device=device
+        )
         behind = multislice(plane, slices, propagator(grid, thickness, device=device))
         return behind * propagator(grid, -(first + count + 0.5) * thickness, device=device)
 

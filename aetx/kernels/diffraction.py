@@ -142,6 +142,7 @@ def patterns_of_atoms(
     thickness: float,
     *,
     width: float = 0.0,
+    oversampling: int = 2,
     device: str = "cpu",
 ) -> Tensor:
     """Return the diffraction patterns of probes on atoms, fractions of the electrons of each, as `scan` orders them.
@@ -162,11 +163,14 @@ def patterns_of_atoms(
         Of a slice, angstrom.
     width
         Standard deviation of a Gaussian that blurs the potential, angstrom.
+    oversampling
+        Pixels of the potential along the edge of one of the waves.
     device
         Where torch computes.
     """
     half = np.array([grid.columns, grid.rows]) * grid.pixel / 2
     low, high = probes.min(0) - half, probes.max(0) + half
+    low = np.floor(low / grid.pixel) * grid.pixel  # the same pixels whichever probes are asked for
     seen = ((position[:, :2] >= low) & (position[:, :2] < high)).all(axis=1)
     columns, rows = (good_size(math.ceil(size / grid.pixel) + 1) for size in high - low)
     field = replace(grid, rows=rows, columns=columns)
@@ -178,12 +182,21 @@ def patterns_of_atoms(
         first = potential.slice_indices(position[seen, 2], thickness)[2]
         spectrum = probe_behind(grid, semi_angle, aberrations, (first + 0.5) * thickness, device=device)
         moved = position[seen] - np.array([*low, 0.0])
-        slices = transmissions(moved, numbers[seen], field, thickness, width=width, device=device)
+        slices = transmissions(
+            moved, numbers[seen], field, thickness, width=width, oversampling=oversampling, device=device
+        )
         return scan(slices, spectrum, where, grid, step)
 
 
 def transmissions(
-    position: F64, numbers: NDArray[np.integer], grid: WaveGrid, thickness: float, *, width: float, device: str
+    position: F64,
+    numbers: NDArray[np.integer],
+    grid: WaveGrid,
+    thickness: float,
+    *,
+    width: float,
+    oversampling: int,
+    device: str,
 ) -> Iterator[Tensor | None]:
     """Yield the transmission functions of slices of atoms, None where there is vacuum.
 
@@ -191,12 +204,13 @@ def transmissions(
     ----------
     position, numbers
         x and y from the first pixel and p_z, angstrom, shape (atoms, 3), and the atomic number of each.
-    grid, thickness, width, device
+    grid, thickness, width, oversampling, device
         As `patterns_of_atoms` takes them.
     """
     elements, kind = np.unique(numbers, return_inverse=True)
-    factors = potential.form_factors(elements.tolist(), grid, width=width, device=device)
-    for one in potential.slice_potentials(position, kind, factors, grid, thickness):
+    fine = grid.finer(oversampling)
+    factors = potential.form_factors(elements.tolist(), fine, width=width, device=device)
+    for one in potential.slice_potentials(position, kind, factors, fine, thickness):
         yield None if one is None else transmission(one, grid)
 
 

@@ -103,7 +103,7 @@ def test_frozen_phonons_scatter_more_to_high_angles_than_a_blurred_potential() -
     blurred, moved = (diffraction(specimen, **options, configurations=count)["pattern"][0, 0, 0] for count in (0, 12))
     high = np.hypot(blurred["ky"], blurred["kx"]) > 1.6
     assert float(moved.where(high).sum()) > 1.5 * float(blurred.where(high).sum())
-    assert float(moved.sum()) == pytest.approx(float(blurred.sum()), abs=0.05)
+    assert 0.9 < float(moved.sum()) < float(blurred.sum())  # what is scattered beyond the detector
 
 
 def test_a_block_of_rows_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,6 +136,7 @@ def test_abtem_computes_the_same_pattern() -> None:
         semi_angle=21.0,
         defocus=40.0,
         vibration=0.0,
+        oversampling=1,
     )["pattern"].values[0, 0, 0]
     cell = ase.Atoms(numbers=numbers, positions=position + np.array([edge / 2, edge / 2, depth / 2]))
     cell.set_cell([edge, edge, depth])

@@ -118,7 +118,7 @@ def test_abtem_computes_the_same_exit_wave_and_image() -> None:
     position[:, :2] = np.round(position[:, :2] * size / edge) * edge / size
     numbers = np.array([78] * 6 + [8] * 6)
     grid = WaveGrid(size, size, edge / size, 300.0)
-    ours = exit_wave(position + np.array([edge / 2, edge / 2, 0]), numbers, grid, 2.0)
+    ours = exit_wave(position + np.array([edge / 2, edge / 2, 0]), numbers, grid, 2.0, oversampling=1)
     cell = ase.Atoms(numbers=numbers, positions=position + np.array([edge / 2, edge / 2, depth / 2]))
     cell.set_cell([edge, edge, depth])
     with abtem.config.set({"fft": "numpy", "precision": "float32"}):

@@ -75,7 +75,9 @@ def _forecast(inputs: InputSizes, params: DiffractionParams) -> Forecast:
     probes = rows * params.scan_columns
     pixel = _grid(params).pixel
     field = math.prod(count * params.scan_step / pixel + size for count in (rows, params.scan_columns))
-    memory = BLOCKS * (probes * (size**2 * 28 + params.pixels**2 * 20) + field * 60 + atoms * 200)
+    memory = BLOCKS * (
+        probes * (size**2 * 28 + params.pixels**2 * 20) + field * (40 + 60 * params.oversampling**2) + atoms * 200
+    )
     slices = min(atoms, math.ceil(3 * atoms ** (1 / 3) / params.thickness) + 2)
     each = params.scan_rows * params.scan_columns * slices * size**2 * (2e-8 + 2e-9 * math.log2(size))
     each += math.ceil(params.scan_rows / rows) * (slices * field * 1e-7 + atoms * field**0.5 * 1e-7)
@@ -197,6 +199,7 @@ def _patterns(
             lens,
             params.thickness,
             width=params.width,
+            oversampling=params.oversampling,
             device=device,
         )
         total += binned(found, params.pixels, _gathered(params)).cpu().numpy()

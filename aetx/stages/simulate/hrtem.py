@@ -82,7 +82,9 @@ def _forecast(inputs: InputSizes, params: HrtemParams) -> Forecast:
     each = slices * area * 1.5e-7 + atoms * area**0.5 * 2e-8 + foci * area * 3e-7
     seconds = 0.1 + count_of(params) * (params.repeats * each + foci * size**2 * 3e-7)
     sizes = {"tilt": count_of(params), "focus": foci, "y": params.pixels, "x": params.pixels}
-    memory = min(BLOCKS, count_of(params)) * (area * (300 + 8 * foci) + foci * size**2 * 40 + atoms * 200)
+    memory = min(BLOCKS, count_of(params)) * (
+        area * (240 + 40 * params.oversampling**2 + 8 * foci) + foci * size**2 * 40 + atoms * 200
+    )
     return Forecast(sizes, memory=int(memory) + 100_000_000, seconds=seconds)
 
 
@@ -190,7 +192,15 @@ def _expected(
     for where in params.displaced(position, tilt):
         seen = rendering.to_camera(where, *pose) + np.array([middle, middle, 0.0])
         inside = ((seen[:, :2] >= 0) & (seen[:, :2] < edge)).all(axis=1)
-        wave = exit_wave(seen[inside], numbers[inside], grid, params.thickness, width=params.width, device=device)
+        wave = exit_wave(
+            seen[inside],
+            numbers[inside],
+            grid,
+            params.thickness,
+            width=params.width,
+            oversampling=params.oversampling,
+            device=device,
+        )
         with torch.no_grad():
             for i, defocus in enumerate(params.defocus):
                 lens = lens_transfer(grid, params.aberrations(defocus), coherence, device=device)
