@@ -219,7 +219,13 @@ class _Recipe:
 
     def _points(self, scope: Scope) -> Iterator[dict[str, Node]]:
         choices: dict[str, tuple[Node, ...]] = {}
+        fixed = self.section("vars")
         for name, written in self.section("sweep").items():
+            if name in fixed:
+                found = f"{name!r}, which is also a name under vars:"
+                fix = f"take it out of vars: and write ${{sweep.{name}}} for ${{vars.{name}}}, the same in all jobs"
+                self.findings.say(written.key, f"sweep.{name}", found, "a name of its own", fix)
+                continue
             node = scope.fill(written, f"sweep.{name}")
             if node.broken:
                 continue

@@ -150,9 +150,16 @@ class Builder:
             place = at.place if at else node.place
             info = model.model_fields.get(str(one["loc"][0])) if one["loc"] else None
             wanted = _wanted(one, info)
-            said.setdefault(where, (place, at.found if at else "nothing", [], _fix(one, info)))[2].append(wanted)
+            found = _written(entries) if at is node else at.found if at else "nothing"
+            said.setdefault(where, (place, found, [], _fix(one, info)))[2].append(wanted)
         for where, (place, found, wanted_ones, fix) in said.items():
             self.findings.say(place, where, found, " or ".join(dict.fromkeys(wanted_ones)), fix)
+
+
+def _written(entries: Mapping[str, Node]) -> str:
+    """Return the parameters of a block, which do not fit together, as they are written."""
+    text = ", ".join(f"{name}: {item.raw if item.plain else item.found}" for name, item in entries.items())
+    return "nothing" if not text else f"{{{text}}}" if len(text) <= 200 else f"{{{text[:200]}...}}"
 
 
 class _Noted(Exception):  # noqa: N818 - never leaves this module
@@ -222,6 +229,8 @@ _KINDS_OF_VALUE = {
     "string_type": "a text",
     "tuple_type": "a list",
     "list_type": "a list",
+    "too_short": "more items",
+    "too_long": "fewer items",
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "path_type": "a path",
@@ -250,6 +259,8 @@ def _fix(error: ErrorDetails, info: FieldInfo | None) -> str:
 
 
 def _spelled(value: object, unit: str | None) -> str:
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_spelled(item, unit) for item in value) + "]"
     if unit and isinstance(value, (int, float)):
         return f"{value:g} {unit}"
     return repr(value) if isinstance(value, str) else str(value)

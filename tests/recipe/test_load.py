@@ -241,6 +241,7 @@ steps:
         ("for_each: x\n" + SEED, "for_each", "none is known"),
         ("sweep: {x: 3}\n" + SEED, "sweep.x", "write x: [first, second]"),
         ("sweep: {x: []}\n" + SEED, "sweep.x", "write x: [first, second]"),
+        ("sweep: {x: [1, 2]}\nvars: {x: 1}\n" + SEED, "sweep.x", "take it out of vars: and write ${sweep.x}"),
         ("title: [a]\n" + SEED, "title", "write it as one line"),
         ("report: [b]\n" + SEED, "report[0]", "known are 'a'"),
         ("report: b\n" + SEED, "report", "known are 'a'"),

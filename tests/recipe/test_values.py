@@ -102,7 +102,15 @@ def test_a_wrong_value_is_told_with_what_was_wanted(
 def test_values_that_do_not_go_together_are_told_at_the_block(wrong: Mistake) -> None:
     problem = wrong("window: [2 nm, 1 nm]")
     assert problem.field == "steps[0].params"
+    assert problem.found == "{window: ['2 nm', '1 nm']}"
     assert problem.wanted == "the inner radius is not below the outer"
+
+
+def test_a_list_that_is_too_short_is_told_with_the_default_and_its_unit(mistake: Mistake) -> None:
+    steps = "[{name: a, stage: simulate.graphene}, {name: b, stage: simulate.hrtem, from: a, params: {defocus: []}}]"
+    found = mistake(f"steps: {steps}\n")
+    assert (found.found, found.wanted) == ("[]", "more items")
+    assert found.fix.endswith("the default is [60 angstrom]")
 
 
 def test_nested_blocks_and_files_are_made_whole(params: Callable[..., Any], tmp_path: Path) -> None:
