@@ -21,6 +21,19 @@ def test_the_sites_are_those_of_the_builder_of_ase(faces: tuple[int, int, int]) 
     assert_allclose(KDTree(theirs - theirs.mean(axis=0)).query(ours)[0], 0.0, atol=1e-9)
 
 
+def test_each_sector_is_stretched_across_the_axis_and_shrunk_outwards() -> None:
+    site, sector = decahedron.sites(6, 4, 2, NEAREST)
+    inside = site[sector == 0]
+    middle = np.deg2rad(90 + 36)
+    outwards, across = (
+        inside[:, :2] @ np.array(one) for one in ((np.cos(middle), np.sin(middle)), (-np.sin(middle), np.cos(middle)))
+    )
+    layers = np.unique(outwards.round(6))
+    row = np.unique(across[np.abs(outwards - layers[3]) < 1e-5].round(6))
+    assert_allclose(np.diff(layers), 3.912 / 2 * (1 - 0.0092), rtol=1e-4)
+    assert_allclose(np.diff(row), NEAREST * (1 + 0.0181), rtol=1e-4)
+
+
 def test_the_sites_beyond_continue_the_crystal() -> None:
     body, _ = decahedron.sites(6, 4, 2, NEAREST)
     more, sector = decahedron.beyond(6, 4, 2, NEAREST)

@@ -70,10 +70,10 @@ def decahedron(params: DecahedronParams) -> xr.Dataset:
     """Atoms of a Marks decahedron: five fcc sectors, twins of each other, about one [110] axis.
 
     Five perfect sectors of 70.53 degrees would leave a gap of 7.35 degrees; here each is stretched to 72 degrees, by
-    1.8 % along the [001] that lies across the axis, so that all atoms on the axis and the twin planes have the
-    distance of nearest neighbours, a / sqrt(2). Where a number of atoms is asked for, the compact decahedron with most
-    atoms, but not more, is taken, and the rest is added on the sites of the next layers that have most neighbours,
-    one after the other. 25,790 atoms are edge 13, height 11 and re-entrance 6 with 10 more.
+    1.8 % along the [110] across the axis, and shrunk by 0.9 % along the [001] outwards, so that all atoms on the axis
+    and the twin planes have the distance of nearest neighbours, a / sqrt(2). Where a number of atoms is asked for, the
+    compact decahedron with most atoms, but not more, is taken, and the rest is added on the sites of the next layers
+    that have most neighbours, one after the other. 25,790 atoms are edge 13, height 11 and re-entrance 6 with 10 more.
 
     The axis is along z before the turn. `sector` is 0 to 4, and -1 on the axis and the twin planes; `displacement` is
     the atom minus its site. The result is in memory.
