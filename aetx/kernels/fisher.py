@@ -57,24 +57,17 @@ class Scene:
     def forward(self, image: int, kinds: I64, change: F64) -> F64:
         """Return the change of one image by changes of its atoms (N, kinds, vectors): (rows, columns, vectors)."""
         made = np.zeros((self.rows, self.columns, change.shape[2]))
-        scatter(
-            self.place[image],
-            self.height[image],
-            self.width,
-            self.sort,
-            self.weight,
-            self.spread,
-            self.half,
-            kinds,
-            np.ascontiguousarray(change),
-            made,
-        )
+        self._exchange(image, kinds, np.ascontiguousarray(change), made, into_image=True)
         return made
 
     def adjoint(self, image: int, kinds: I64, values: F64) -> F64:
         """Return the transpose of `forward` on images (rows, columns, vectors): (N, kinds, vectors)."""
         made = np.zeros((self.place.shape[1], kinds.size, values.shape[2]))
-        gather(
+        self._exchange(image, kinds, made, values, into_image=False)
+        return made
+
+    def _exchange(self, image: int, kinds: I64, change: F64, values: F64, *, into_image: bool) -> None:
+        exchange(
             self.place[image],
             self.height[image],
             self.width,
@@ -83,10 +76,10 @@ class Scene:
             self.spread,
             self.half,
             kinds,
+            change,
             values,
-            made,
+            into_image,
         )
-        return made
 
 
 @njit(nogil=True, cache=True)
@@ -177,7 +170,7 @@ def windows(
 
 
 @njit(nogil=True, cache=True)
-def scatter(
+def exchange(
     place: F64,
     height: F64,
     width: F64,
@@ -188,8 +181,23 @@ def scatter(
     kinds: I64,
     change: F64,
     image: F64,
+    into_image: bool,
 ) -> None:
-    """Add to images (rows, columns, vectors) what changes of the atoms, (atoms, kinds, vectors), do to them."""
+    """Add to images what changes of the atoms do to them, or to the changes the images times each atom's derivatives.
+
+    Parameters
+    ----------
+    place, height, width, sort, weight, spread, half
+        As `Scene` holds them, of one image.
+    kinds
+        Derivatives that count.
+    change
+        Of the atoms, shape (atoms, kinds, vectors).
+    image
+        Shape (rows, columns, vectors).
+    into_image
+        Which of the two is changed in place: the image, or else the change, by the transposed map.
+    """
     edge = 2 * half + 1
     made, lines = np.empty((kinds.size, edge, edge)), np.empty((6, weight.shape[1], edge))
     for i in range(place.shape[0]):
@@ -199,35 +207,12 @@ def scatter(
             for column in range(max(left, 0), min(left + edge, image.shape[1])):
                 for a in range(kinds.size):
                     value = made[a, row - low, column - left]
-                    for v in range(image.shape[2]):
-                        image[row, column, v] += value * change[i, a, v]
-
-
-@njit(nogil=True, cache=True)
-def gather(
-    place: F64,
-    height: F64,
-    width: F64,
-    sort: I64,
-    weight: F64,
-    spread: F64,
-    half: int,
-    kinds: I64,
-    image: F64,
-    change: F64,
-) -> None:
-    """Add to (atoms, kinds, vectors) the sums of images (rows, columns, vectors) times each atom's derivatives."""
-    edge = 2 * half + 1
-    made, lines = np.empty((kinds.size, edge, edge)), np.empty((6, weight.shape[1], edge))
-    for i in range(place.shape[0]):
-        s = sort[i]
-        low, left = _window(place[i], height[i], width[i], weight[s], spread[s], half, kinds, lines, made)
-        for row in range(max(low, 0), min(low + edge, image.shape[0])):
-            for column in range(max(left, 0), min(left + edge, image.shape[1])):
-                for a in range(kinds.size):
-                    value = made[a, row - low, column - left]
-                    for v in range(image.shape[2]):
-                        change[i, a, v] += value * image[row, column, v]
+                    if into_image:
+                        for v in range(image.shape[2]):
+                            image[row, column, v] += value * change[i, a, v]
+                    else:
+                        for v in range(image.shape[2]):
+                            change[i, a, v] += value * image[row, column, v]
 
 
 @njit(nogil=True, cache=True)
