@@ -1,7 +1,8 @@
-"""Atoms as a dataset, and the audit that ends every generator of specimens."""
+"""Atoms as a dataset: how they are made and audited, and what stages take from them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,10 +11,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from aetx.errors import InputError, Problem
-from aetx.kernels.scattering import ELEMENTS
+from aetx.kernels.scattering import ELEMENTS, adf_cross_section
 from aetx.model import positions, units
 
 F64 = NDArray[np.float64]
+
+PLATINUM = 78
+"""Atomic number of the element whose signal all atoms have where contrast is equal."""
 
 
 def atoms_dataset(
@@ -83,14 +87,78 @@ def elements_of(stage: str, atoms: xr.Dataset) -> NDArray[np.int32]:
         Of the kind atoms.
     """
     numbers = np.asarray(atoms["species"].values, np.int32)
-    unknown = int(((numbers < 1) | (numbers > ELEMENTS)).sum())
-    where = f"{stage}: atoms"
     if numbers.size == 0:
-        raise InputError(Problem(where, "atom", "0", "at least one atom", "state what is to be imaged"))
+        raise InputError(Problem(f"{stage}: atoms", "atom", "0", "at least one atom", "state what is to be imaged"))
+    require_elements(stage, numbers)
+    return numbers
+
+
+def require_elements(stage: str, numbers: NDArray[np.integer], otherwise: str = "") -> None:
+    """Refuse atomic numbers that no table of scattering factors has.
+
+    Parameters
+    ----------
+    stage
+        Who asks.
+    numbers
+        Shape (atoms,).
+    otherwise
+        What else than naming the elements would help.
+    """
+    unknown = int(((numbers < 1) | (numbers > ELEMENTS)).sum())
     if unknown:
         found, wanted = f"{unknown} atoms of unknown element", f"atomic numbers from 1 to {ELEMENTS}"
-        raise InputError(Problem(where, "species", found, wanted, "name the elements: classify.element"))
-    return numbers
+        fix = "name the elements with classify.element" + (f", or {otherwise}" if otherwise else "")
+        raise InputError(Problem(f"{stage}: atoms", "species", found, wanted, fix))
+
+
+def cross_sections(
+    stage: str, species: NDArray[np.integer], contrast: str, energy: float, inner: float, outer: float
+) -> F64:
+    """Return the cross-section of each atom for scattering onto an annular detector, angstrom**2, shape (atoms,).
+
+    Parameters
+    ----------
+    stage
+        Who asks.
+    species
+        Atomic number of each atom, shape (atoms,).
+    contrast
+        ``element``, or ``equal`` for that of Pt for all.
+    energy, inner, outer
+        keV; edges of the detector, mrad.
+    """
+    if contrast == "equal":
+        species = np.full(species.size, PLATINUM)
+    require_elements(stage, species, "set contrast: equal")
+    return adf_cross_section(species, energy, inner, outer)
+
+
+def column_of(stage: str, atoms: xr.Dataset, name: str, above: float = -math.inf) -> F64:
+    """Return a column of atoms, shape (atoms,); refuse one that is not there, is not finite, or not above a limit.
+
+    Parameters
+    ----------
+    stage
+        Who asks.
+    atoms
+        Of the kind atoms.
+    name
+        One of the columns that the parameter ``columns`` of the stage names.
+    above
+        What all values must exceed.
+    """
+    where, fix = f"{stage}: atoms", f"leave {name} out of 'columns'"
+    if name not in atoms:
+        have = ", ".join(map(str, atoms.data_vars))
+        raise InputError(Problem(where, name, have, f"a column {name!r}", fix))
+    values = np.asarray(atoms[name].values, np.float64)
+    wrong = int((~(np.isfinite(values) & (values > above))).sum())
+    if wrong:
+        limit = f" above {above:g}" if math.isfinite(above) else ""
+        found, wanted = f"{wrong} atoms without one{limit}", f"a finite {name}{limit} of each atom"
+        raise InputError(Problem(where, name, found, wanted, fix))
+    return values
 
 
 def finite_positions(where: str, atoms: xr.Dataset) -> F64:

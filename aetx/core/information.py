@@ -11,19 +11,18 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from aetx.core.atoms import column_of, cross_sections, require_elements
 from aetx.core.params import Energy, Length, Params, SmallAngle
 from aetx.core.tomography import pixel_size
 from aetx.errors import InputError, Problem
 from aetx.kernels import bound, fisher
 from aetx.kernels.mixtures import gaussians, radius
 from aetx.kernels.projection import rotation
-from aetx.kernels.scattering import ELEMENTS, adf_cross_section, kirkland
+from aetx.kernels.scattering import kirkland
 from aetx.model import positions
 
 F64 = NDArray[np.float64]
 
-PLATINUM = 78
-"""Atomic number of the element whose signal all atoms have where contrast is equal."""
 BEYOND = 5e-4
 """Part of the information about a lone atom that may lie outside its window."""
 DENSE = 6000
@@ -100,29 +99,9 @@ class InformationParams(Params):
 
 def electrons(stage: str, species: NDArray[np.integer], params: InformationParams) -> F64:
     """Return the cross-section of each atom for scattering onto the detector, angstrom**2, shape (atoms,)."""
-    numbers = species if params.contrast == "element" else np.full(species.size, PLATINUM)
-    for wanted, fix in ((numbers, "set contrast: equal"), (species, "set profile: gaussian")):
-        unknown = int(((wanted < 1) | (wanted > ELEMENTS)).sum())
-        if unknown and (wanted is numbers or params.profile == "kirkland"):
-            found, right = f"{unknown} atoms of unknown element", f"atomic numbers from 1 to {ELEMENTS}"
-            raise InputError(Problem(f"{stage}: atoms", "species", found, right, f"name the elements, or {fix}"))
-    return adf_cross_section(numbers, params.energy, params.inner, params.outer)
-
-
-def widths(stage: str, atoms: xr.Dataset, params: InformationParams) -> F64:
-    """Return the width of each atom, angstrom, shape (atoms,)."""
-    if not params.columns:
-        return np.full(atoms.sizes["atom"], params.width)
-    if "width" not in atoms:
-        have = ", ".join(map(str, atoms.data_vars))
-        fix = "leave width out of 'columns'"
-        raise InputError(Problem(f"{stage}: atoms", "width", have, "a column 'width'", fix))
-    found = np.asarray(atoms["width"].values, float)
-    if not (found > 0).all():
-        said = f"{int((~(found > 0)).sum())} atoms without one above 0"
-        fix = "leave width out of 'columns'"
-        raise InputError(Problem(f"{stage}: atoms", "width", said, "widths above 0", fix))
-    return found
+    if params.profile == "kirkland":
+        require_elements(stage, species, "set profile: gaussian")
+    return cross_sections(stage, species, params.contrast, params.energy, params.inner, params.outer)
 
 
 def information(
@@ -158,7 +137,8 @@ def information(
     if not len(position) or not np.isfinite(position).all():
         found = f"{int((~np.isfinite(position)).any(axis=1).sum())} of {len(position)} atoms without a position"
         raise InputError(Problem(f"{stage}: atoms", "position", found, "at least one, and each finite", "mend them"))
-    species, width, step = atoms["species"].values, widths(stage, atoms, params), params.pixel_size
+    species, step = atoms["species"].values, params.pixel_size
+    width = column_of(stage, atoms, "width", above=0) if params.columns else np.full(species.size, params.width)
     if frame is not None:
         step = pixel_size(frame)
     height = dose[:, None] * electrons(stage, species, params)

@@ -65,6 +65,20 @@ def pose_coords(angles: F64) -> Mapping[str, Any]:
     return {"tilt": ("tilt", np.arange(len(angles)), {"units": "1"}), **named}
 
 
+def elongation(most: F64) -> F64:
+    """Return by how much the wedge beyond a greatest tilt, in degree, stretches a point along the beam.
+
+    With that tilt a it is ((a + sin a cos a) / (a - sin a cos a)) ** 1/2.
+
+    References
+    ----------
+    M. Radermacher, J. Electron Microsc. Tech. 9, 359 (1988), doi:10.1002/jemt.1060090405.
+    """
+    a = np.deg2rad(most)
+    turn = np.sin(a) * np.cos(a)
+    return np.asarray(np.sqrt((a + turn) / (a - turn)))
+
+
 def centred_axis(name: str, size: int, step: float) -> tuple[str, NDArray[np.floating], dict[str, str]]:
     """Return an even axis whose zero is at index size // 2, angstrom, as xarray takes it."""
     return name, step * (np.arange(size, dtype=float) - size // 2), {"units": "angstrom"}

@@ -10,9 +10,10 @@ import xarray as xr
 from pydantic import ValidationError
 
 from aetx.core.atoms import atoms_dataset
+from aetx.core.tilts import elongation
 from aetx.errors import AetxWarning, InputError
 from aetx.stages.measure.bound import BoundParams, bound
-from aetx.stages.measure.experiment import ExperimentParams, elongation, experiment
+from aetx.stages.measure.experiment import ExperimentParams, experiment
 from aetx.stages.simulate.particle import particle
 
 

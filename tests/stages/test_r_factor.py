@@ -241,3 +241,6 @@ def test_either_a_volume_or_atoms_are_compared(
     unknown = small_atoms.assign(species=("atom", np.zeros(13, np.int32), NONE))
     with pytest.raises(InputError, match="atoms of unknown element"):
         r_factor(small_series, atoms=unknown)
+    flat = small_atoms.assign(width=("atom", np.linspace(0.0, 1.0, 13), {"units": "angstrom"}))
+    with pytest.raises(InputError, match="1 atoms without one above 0"):
+        r_factor(small_series, atoms=flat, profile="gaussian", columns=("width",))

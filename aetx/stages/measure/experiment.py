@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from aetx.core import Angle, Dose, Forecast, InputSizes, stage
 from aetx.core.information import F64, InformationParams, electrons, forecast_of, information
+from aetx.core.tilts import elongation
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import bound as kernel
 from aetx.model import ATOMS, SCORE
@@ -130,13 +131,6 @@ def experiment(atoms: xr.Dataset, params: ExperimentParams) -> xr.Dataset:
         "solved": params.chosen(atoms.sizes["atom"], FEW),
     }
     return xr.Dataset(variables, coords, told)
-
-
-def elongation(most: F64) -> F64:
-    """Return by how much the wedge beyond a greatest tilt, in degree, stretches a point along the beam."""
-    a = np.deg2rad(most)
-    mixed: F64 = np.sqrt((a + np.sin(a) * np.cos(a)) / (a - np.sin(a) * np.cos(a)))
-    return mixed
 
 
 def _scales(params: ExperimentParams) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from aetx.core import Angle, Forecast, InputSizes, Length, Params, stage
+from aetx.core.tilts import elongation
 from aetx.errors import InputError, Problem
 from aetx.kernels.correlation import DIRECTIONS, Correlation, crossing, scrambled, shell_correlation, transform
 from aetx.model import SCORE, VOLUME, same_grid, spacing
@@ -175,9 +176,8 @@ def _tilts(first: xr.Dataset, second: xr.Dataset, diameter: float) -> tuple[floa
     """Return the elongation and the limit of Crowther; NaN where the volumes do not know their tilts."""
     if "theta" not in first.coords or "theta" not in second.coords:
         return float("nan"), float("nan")
-    theta = np.unique(np.deg2rad(np.concatenate([one["theta"].values.astype(float) for one in (first, second)])))
+    theta = np.unique(np.concatenate([one["theta"].values.astype(float) for one in (first, second)]))
     if theta.size < 2:
         return float("nan"), float("nan")
-    half = min((theta[-1] - theta[0]) / 2, np.pi / 2)
-    turn = float(np.sin(half) * np.cos(half))
-    return float(np.sqrt((half + turn) / (half - turn))), float(diameter * np.diff(theta).mean())
+    half = min((theta[-1] - theta[0]) / 2, 90.0)
+    return float(elongation(half)), float(diameter * np.deg2rad(np.diff(theta)).mean())

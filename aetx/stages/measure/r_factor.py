@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from aetx.core import Forecast, InputSizes, Length, Params, optional, stage
-from aetx.core.atoms import elements_of, finite_positions
+from aetx.core.atoms import column_of, elements_of, finite_positions
 from aetx.core.tomography import forecast_bytes, grid, origin, pixel_size, rotations
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import rendering
@@ -181,9 +181,11 @@ def _drawn(
     if params.profile == "kirkland":
         elements_of("measure.r_factor", atoms)
     species = atoms["species"].values
-    width = _column(atoms, "width") if "width" in params.columns else np.full(species.size, params.width)
+    width = np.full(species.size, params.width)
+    if "width" in params.columns:
+        width = column_of("measure.r_factor", atoms, "width", above=0)
     if "intensity" in params.columns:
-        return _pictures(atoms, series, _column(atoms, "intensity"), width, params), {}
+        return _pictures(atoms, series, column_of("measure.r_factor", atoms, "intensity"), width, params), {}
     numbers = np.unique(species)
     parts = [_pictures(atoms, series, (species == number).astype(float), width, params) for number in numbers]
     basis = np.stack(parts)
@@ -194,14 +196,6 @@ def _drawn(
         "element": ("element", numbers, {"units": "1"}),
     }
     return np.tensordot(fitted.astype(np.float32), basis, axes=1), table
-
-
-def _column(atoms: xr.Dataset, name: str) -> F64:
-    if name not in atoms or not np.isfinite(atoms[name].values).all():
-        found = "values that are not finite" if name in atoms else ", ".join(map(str, atoms.data_vars))
-        fix = f"leave {name} out of 'columns'"
-        raise InputError(Problem("measure.r_factor: atoms", name, found, f"a finite {name} of each atom", fix))
-    return np.asarray(atoms[name].values, np.float64)
 
 
 def _pictures(atoms: xr.Dataset, series: xr.Dataset, height: F64, width: F64, params: RFactorParams) -> F32:

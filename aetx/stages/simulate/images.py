@@ -12,16 +12,14 @@ import xarray as xr
 from pydantic import Field, model_validator
 
 from aetx.core import Angle, Energy, Forecast, InputSizes, Length, SmallAngle, optional, stage
+from aetx.core.atoms import column_of, cross_sections, require_elements
 from aetx.core.tilts import NAMES, TiltParams, centred_axis, count_of, pose_coords, poses, refuse_twice
 from aetx.core.tomography import origin, pixel_size
-from aetx.errors import AetxWarning, InputError, Problem
+from aetx.errors import AetxWarning
 from aetx.kernels import rendering
 from aetx.kernels.profiles import NARROW
-from aetx.kernels.scattering import ELEMENTS, adf_cross_section
 from aetx.model import ATOMS, TILT_SERIES, positions, units
 
-PLATINUM = 78
-"""Atomic number of the element whose signal all atoms have where contrast is equal."""
 WIDTHS, HEIGHTS = (1 / 3, 2.0), (1 / 2, 3 / 2)
 """Limits of an atom's width and height in units of their means, as in the published training data."""
 
@@ -129,7 +127,7 @@ def images(atoms: xr.Dataset, like: xr.Dataset | None, params: ImagesParams) -> 
     height, unit = _heights(atoms, params, generator)
     species = atoms["species"].values
     if params.profile == "kirkland":
-        _require_elements(species, "set profile: gaussian")
+        require_elements("simulate.images", species, "set profile: gaussian")
     place = origin(frame)
     position = positions(atoms) - np.array([place[axis] for axis in "xyz"])
     corner = np.array([float(frame["x"][0]), float(frame["y"][0])])
@@ -193,46 +191,19 @@ def _frame(params: ImagesParams, like: xr.Dataset | None) -> xr.Dataset:
 
 def _widths(atoms: xr.Dataset, params: ImagesParams, generator: np.random.Generator) -> np.ndarray:
     """Return the width of each atom, angstrom."""
-    if "width" not in params.columns:
-        return params.width * _spread(params.width_spread / params.width, WIDTHS, atoms.sizes["atom"], generator)
-    width = np.asarray(_column(atoms, "width").values, float)
-    if not (width > 0).all():
-        found = f"{int((~(width > 0)).sum())} atoms without one above 0"
-        raise InputError(Problem("simulate.images: atoms", "width", found, "widths", "leave width out of 'columns'"))
-    return width
+    if "width" in params.columns:
+        return column_of("simulate.images", atoms, "width", above=0)
+    return params.width * _spread(params.width_spread / params.width, WIDTHS, atoms.sizes["atom"], generator)
 
 
 def _heights(atoms: xr.Dataset, params: ImagesParams, generator: np.random.Generator) -> tuple[np.ndarray, str]:
     """Return the integral of each atom, and the unit of the images."""
     if "intensity" in params.columns:
-        column = _column(atoms, "intensity")
-        height = np.asarray(column.values, float)
-        if not np.isfinite(height).all():
-            found = f"{int((~np.isfinite(height)).sum())} atoms without one"
-            fix = "leave intensity out of 'columns'"
-            raise InputError(Problem("simulate.images: atoms", "intensity", found, "finite intensities", fix))
-        return height, units.canonical(f"({column.attrs['units']})/angstrom**2")
+        height = column_of("simulate.images", atoms, "intensity")
+        return height, units.canonical(f"({atoms['intensity'].attrs['units']})/angstrom**2")
     species = atoms["species"].values
-    if params.contrast == "equal":
-        species = np.full(species.size, PLATINUM)
-    _require_elements(species, "set contrast: equal")
-    height = adf_cross_section(species, params.energy, params.inner, params.outer)
+    height = cross_sections("simulate.images", species, params.contrast, params.energy, params.inner, params.outer)
     return height * _spread(params.height_spread, HEIGHTS, species.size, generator), "1"
-
-
-def _column(atoms: xr.Dataset, name: str) -> xr.DataArray:
-    if name not in atoms:
-        have = ", ".join(map(str, atoms.data_vars))
-        fix = f"leave {name} out of 'columns'"
-        raise InputError(Problem("simulate.images: atoms", name, have, f"a column {name!r}", fix))
-    return atoms[name]
-
-
-def _require_elements(species: np.ndarray, fix: str) -> None:
-    unknown = int(((species < 1) | (species > ELEMENTS)).sum())
-    if unknown:
-        found, wanted = f"{unknown} atoms of unknown element", f"atomic numbers from 1 to {ELEMENTS}"
-        raise InputError(Problem("simulate.images: atoms", "species", found, wanted, f"name the elements, or {fix}"))
 
 
 def _spread(spread: float, limits: tuple[float, float], count: int, generator: np.random.Generator) -> np.ndarray:
