@@ -15,15 +15,14 @@ from pydantic import Field, model_validator
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from aetx.core.atoms import elements_of
 from aetx.core.lens import LensParams
-from aetx.core.params import Angle, Length, SmallAngle
-from aetx.core.stage import InputSizes
-from aetx.core.tilts import NAMES, TiltParams, centred_axis, count_of, pose_coords, poses, refuse_twice
-from aetx.core.tomography import origin, pixel_size
-from aetx.errors import AetxWarning, InputError, Problem
+from aetx.core.params import Length, SmallAngle
+from aetx.core.tilts import ImageParams, framed
+from aetx.errors import AetxWarning
 from aetx.kernels import rendering
 from aetx.kernels.multislice import WaveGrid
-from aetx.kernels.scattering import ELEMENTS, wavelength
+from aetx.kernels.scattering import wavelength
 from aetx.kernels.stem import Box, Optics, Slicing, box_around, vacuum
 from aetx.model import positions
 
@@ -35,13 +34,9 @@ BAND = 2 / 3
 """Part of the frequencies of a grid that the waves use."""
 
 
-class StemParams(TiltParams, LensParams):
+class StemParams(ImageParams, LensParams):
     """What a scan with a focused probe and an annular detector has to know."""
 
-    tilt_error: Angle = Field(
-        0.0, ge=0, le=20, description="greatest error of each of the three angles; the series carries those without"
-    )
-    pixels: int = Field(256, ge=2, le=16384, description="rows and columns of each image")
     pixel_size: Length = Field(0.358, gt=0, le=10, description="step of the scan")
     semi_angle: SmallAngle = Field(25.0, gt=0, le=200, description="semi-angle of the probe-forming aperture")
     defocus: Length = Field(0.0, ge=-1e5, le=1e5, description="-C10, under-focus positive, at the rotation centre")
@@ -102,14 +97,6 @@ class Raster:
     wanted: Flags
 
 
-def frame_sizes(inputs: InputSizes, params: StemParams) -> dict[str, int]:
-    """Return the sizes of the images that a stage will give."""
-    sizes = {"tilt": count_of(params), "y": params.pixels, "x": params.pixels}
-    for like in inputs.get("like", ()):
-        sizes = {name: like.get(name, 1) for name in sizes}
-    return sizes
-
-
 def scanned_series(
     stage: str,
     atoms: xr.Dataset,
@@ -132,21 +119,10 @@ def scanned_series(
     options
         Further arguments of `scan`.
     """
-    refuse_twice(stage, params, like, "pixels", "pixel_size")
-    species = atoms["species"].values
-    wrong = int(((species < 1) | (species > ELEMENTS)).sum())
-    if wrong:
-        fix = "name the elements with classify.element"
-        raise InputError(
-            Problem(f"{stage}: atoms", "species", f"{wrong} atoms of unknown element", f"1 to {ELEMENTS}", fix)
-        )
+    numbers = elements_of(stage, atoms)
     _warn_of_the_band(params)
-    frame = _frame(params, like)
-    nominal = poses(params, like)
-    errors = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(0,)))
-    true = nominal + errors.uniform(-params.tilt_error, params.tilt_error, nominal.shape)
-    place = origin(frame)
-    count, rows, columns = (frame.sizes[axis] for axis in ("tilt", "y", "x"))
+    frame = framed(stage, params, like, np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(0,))))
+    count, rows, columns = (frame.series.sizes[axis] for axis in ("tilt", "y", "x"))
     data = da.map_blocks(
         _images,
         da.arange(count, chunks=1),
@@ -154,20 +130,17 @@ def scanned_series(
         chunks=((1,) * count, (rows,), (columns,)),
         dtype=np.float32,
         meta=np.empty((0, 0, 0), np.float32),
-        angles=np.deg2rad(true),
-        position=positions(atoms) - np.array([place[axis] for axis in "xyz"]),
-        numbers=species,
-        x=frame["x"].values.astype(float),
-        y=frame["y"].values.astype(float),
-        step=params.pixel_size if like is None else pixel_size(like),
+        angles=np.deg2rad(frame.true),
+        position=positions(atoms) - frame.centre,
+        numbers=numbers,
+        x=frame.series["x"].values.astype(float),
+        y=frame.series["y"].values.astype(float),
+        step=frame.step,
         params=params,
         scan=scan,
         options=dict(options),
     )
-    variables: dict[str, Any] = {
-        f"true_{name}": ("tilt", true[:, i], {"units": "degree"}) for i, name in enumerate(NAMES)
-    }
-    return frame.assign(image=(("tilt", "y", "x"), data, {"units": "1"}), **variables)
+    return frame.series.assign(image=(("tilt", "y", "x"), data, {"units": "1"}))
 
 
 def _images(number: NDArray[np.integer], **scene: Any) -> F32:
@@ -236,13 +209,3 @@ def _warn_of_the_band(params: StemParams) -> None:
         text = f"waves sampled at {grid.pixel:.4g} angstrom reach {grid.largest_angle:.1f} mrad, the detector"
         text += f" {params.outer:g} mrad: what lies between is not seen. A sampling of {needed:.4g} angstrom sees it"
         warnings.warn(text, AetxWarning, stacklevel=5)
-
-
-def _frame(params: StemParams, like: xr.Dataset | None) -> xr.Dataset:
-    """Return the poses, the pixels and the origin of the images, without the images."""
-    if like is None:
-        axes = {axis: centred_axis(axis, params.pixels, params.pixel_size) for axis in ("y", "x")}
-        return xr.Dataset(coords={**pose_coords(poses(params)), **axes})
-    place = {"origin": like["origin"].variable} if "origin" in like else {}
-    names = ("tilt", *NAMES, "y", "x", *(["axis"] if place else []))
-    return xr.Dataset(place, {name: like[name].variable for name in names})

@@ -1,8 +1,9 @@
-"""The poses of a simulated series: angles that are stated or evenly spaced, or those of a measured series."""
+"""Poses and pixels of a simulated series: stated, or those of a measured series."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -10,7 +11,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from aetx.core.params import Angle, Params
+from aetx.core.params import Angle, Length, Params
+from aetx.core.stage import InputSizes
+from aetx.core.tomography import origin, pixel_size
 from aetx.errors import InputError, Problem
 
 F64 = NDArray[np.float64]
@@ -37,6 +40,16 @@ class TiltParams(Params):
         return self
 
 
+class ImageParams(TiltParams):
+    """Angles of a series of square images, how wrong they may be, and the pixels."""
+
+    tilt_error: Angle = Field(
+        0.0, ge=0, le=20, description="greatest error of each of the three angles; the series carries those without"
+    )
+    pixels: int = Field(256, ge=2, le=16384, description="rows and columns of each image")
+    pixel_size: Length = Field(0.358, gt=0, le=10, description="edge of a pixel")
+
+
 def count_of(params: TiltParams) -> int:
     """Return the number of images."""
     return len(params.theta) or params.tilts
@@ -57,6 +70,57 @@ def refuse_twice(stage: str, params: TiltParams, like: xr.Dataset | None, *furth
         raise InputError(
             Problem(stage, ", ".join(twice), "stated beside a series `like`", "one of the two", "leave out the other")
         )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The images of a series before anything is in them."""
+
+    series: xr.Dataset
+    """Poses and pixels, the origin of a series that lent them, and the true angles."""
+    true: F64
+    """phi, theta, psi of every image with their errors, degree, shape (tilts, 3)."""
+    centre: F64
+    """Where the rotation centre is in the specimen: x, y, z in angstrom."""
+    step: float
+    """Edge of a pixel, angstrom."""
+
+
+def image_sizes(inputs: InputSizes, params: ImageParams) -> dict[str, int]:
+    """Return the sizes of the images of a series: those stated, or those of an input `like`."""
+    sizes = {"tilt": count_of(params), "y": params.pixels, "x": params.pixels}
+    for like in inputs.get("like", ()):
+        sizes = {name: like.get(name, 1) for name in sizes}
+    return sizes
+
+
+def framed(stage: str, params: ImageParams, like: xr.Dataset | None, generator: np.random.Generator) -> Frame:
+    """Return the frame of a series, whose errors of the angles are drawn evenly.
+
+    Parameters
+    ----------
+    stage
+        Who asks.
+    params
+        What it was told.
+    like
+        The series that lends its poses, pixels and origin; then `params` must not state them.
+    generator
+        Where the errors come from.
+    """
+    refuse_twice(stage, params, like, "pixels", "pixel_size")
+    nominal = poses(params, like)
+    true = nominal + generator.uniform(-params.tilt_error, params.tilt_error, nominal.shape)
+    told = {f"true_{name}": ("tilt", true[:, i], {"units": "degree"}) for i, name in enumerate(NAMES)}
+    if like is None:
+        axes = {axis: centred_axis(axis, params.pixels, params.pixel_size) for axis in ("y", "x")}
+        series = xr.Dataset(told, {**pose_coords(nominal), **axes})
+        return Frame(series, true, np.zeros(3), params.pixel_size)
+    place = {"origin": like["origin"].variable} if "origin" in like else {}
+    names = ("tilt", *NAMES, "y", "x", *(["axis"] if place else []))
+    series = xr.Dataset({**place, **told}, {name: like[name].variable for name in names})
+    centre = origin(like)
+    return Frame(series, true, np.array([centre[axis] for axis in "xyz"]), pixel_size(like))
 
 
 def pose_coords(angles: F64) -> Mapping[str, Any]:

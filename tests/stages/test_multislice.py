@@ -100,6 +100,34 @@ def test_poses_of_a_measured_series_are_taken(small_series: xr.Dataset) -> None:
         multislice(specimen(), few, **options, pixels=8)
 
 
+def test_a_series_lends_its_pixels_and_its_origin_to_the_scan() -> None:
+    options = {name: value for name, value in QUICK.items() if name not in ("pixels", "pixel_size")} | {"source": 0.7}
+    first = multislice(specimen(), **QUICK, source=0.7, theta=(25.0,), phi=10.0).isel(x=slice(16), y=slice(1, 17))
+    again = multislice(specimen(), first, **options)
+    assert_allclose(again["image"], first["image"], atol=2e-3 * float(first["image"].max()))
+    place = xr.DataArray([1.0, -2.0, 3.0], {"axis": ["x", "y", "z"]}, "axis", attrs={"units": "angstrom"})
+    moved = multislice(specimen(CHIRAL + np.array([1, -2, 3])), first.assign(origin=place), **options)
+    assert_allclose(moved["image"], again["image"], atol=1e-4 * float(first["image"].max()))
+    assert_allclose(moved["origin"], place)
+
+
+def test_under_focus_brings_the_probe_together_further_down_the_beam() -> None:
+    options = QUICK | {"pixels": 3, "theta": (0.0,)}
+    for height in (60.0, -60.0):
+        peak = [
+            float(multislice(specimen([[0.0, 0.0, height]]), **options, defocus=one)["image"].max())
+            for one in (-60.0, 0.0, 60.0)
+        ]
+        assert np.argmax(peak) == (2 if height > 0 else 0)
+
+
+def test_atoms_without_an_element_are_refused() -> None:
+    with pytest.raises(InputError, match="4 atoms of unknown element"):
+        multislice(specimen(number=0), **QUICK)
+    with pytest.raises(InputError, match="at least one atom"):
+        multislice(specimen(np.empty((0, 3))), **QUICK)
+
+
 def test_a_grid_too_coarse_for_the_detector_is_told_with_the_pixel_it_needs() -> None:
     with pytest.warns(AetxWarning, match=r"reach 65\.6 mrad, the detector 195 mrad.*sampling of 0\.03365 angstrom"):
         multislice(specimen(), **QUICK | {"outer": 195.0, "sampling": 0.1})

@@ -11,10 +11,9 @@ import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
-from aetx.core import Angle, Energy, Forecast, InputSizes, Length, SmallAngle, optional, stage
+from aetx.core import Energy, Forecast, InputSizes, Length, SmallAngle, optional, stage
 from aetx.core.atoms import column_of, cross_sections, require_elements
-from aetx.core.tilts import NAMES, TiltParams, centred_axis, count_of, pose_coords, poses, refuse_twice
-from aetx.core.tomography import origin, pixel_size
+from aetx.core.tilts import ImageParams, framed, image_sizes
 from aetx.errors import AetxWarning
 from aetx.kernels import rendering
 from aetx.kernels.profiles import NARROW
@@ -24,14 +23,9 @@ WIDTHS, HEIGHTS = (1 / 3, 2.0), (1 / 2, 3 / 2)
 """Limits of an atom's width and height in units of their means, as in the published training data."""
 
 
-class ImagesParams(TiltParams):
+class ImagesParams(ImageParams):
     """Parameters of `images`."""
 
-    tilt_error: Angle = Field(
-        0.0, ge=0, le=20, description="greatest error of each of the three angles; the series carries those without"
-    )
-    pixels: int = Field(256, ge=2, le=16384, description="rows and columns of each image")
-    pixel_size: Length = Field(0.358, gt=0, le=10, description="edge of a pixel")
     width: Length = Field(0.45, gt=0, le=10, description="mean Gaussian standard deviation of an atom in the image")
     width_spread: Length = Field(0.0, ge=0, le=5, description="standard deviation of the width from atom to atom")
     height_spread: float = Field(
@@ -68,9 +62,7 @@ SIGNAL = ("height_spread", "contrast", "energy", "inner", "outer")
 
 def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     atoms = inputs["atoms"][0].get("atom", 1)
-    sizes = {"tilt": count_of(params), "y": params.pixels, "x": params.pixels}
-    for like in inputs.get("like", ()):
-        sizes = {name: like.get(name, 1) for name in sizes}
+    sizes = image_sizes(inputs, params)
     area = sizes["y"] * sizes["x"]
     window = min((2 * rendering.REACH * params.width / params.pixel_size + 2) ** 2, float(area))
     pixels = area * (1 + 25 * _finer(params) ** 2 * (params.profile == "kirkland"))
@@ -117,22 +109,19 @@ def images(atoms: xr.Dataset, like: xr.Dataset | None, params: ImagesParams) -> 
     J. Lee, C. Jeong, Y. Yang, Nature Communications 12, 1962 (2021), doi:10.1038/s41467-021-22204-1 (conditions);
     E. J. Kirkland, Advanced Computing in Electron Microscopy (2010), doi:10.1007/978-1-4419-6533-2 (cross-sections).
     """
-    refuse_twice("simulate.images", params, like, "pixels", "pixel_size")
-    frame = _frame(params, like)
-    step = params.pixel_size if like is None else pixel_size(like)
-    nominal = poses(params, like)
     generator = np.random.default_rng(params.seed)
-    true = nominal + generator.uniform(-params.tilt_error, params.tilt_error, nominal.shape)
+    frame = framed("simulate.images", params, like, generator)
+    series, step = frame.series, frame.step
     width = _widths(atoms, params, generator)
     height, unit = _heights(atoms, params, generator)
     species = atoms["species"].values
     if params.profile == "kirkland":
         require_elements("simulate.images", species, "set profile: gaussian")
-    place = origin(frame)
-    position = positions(atoms) - np.array([place[axis] for axis in "xyz"])
-    corner = np.array([float(frame["x"][0]), float(frame["y"][0])])
-    count, rows, columns = (frame.sizes[axis] for axis in ("tilt", "y", "x"))
-    _warn_of_atoms_outside(position, true, corner, (corner[0] + (columns - 1) * step, corner[1] + (rows - 1) * step))
+    position = positions(atoms) - frame.centre
+    corner = np.array([float(series["x"][0]), float(series["y"][0])])
+    count, rows, columns = (series.sizes[axis] for axis in ("tilt", "y", "x"))
+    last = (corner[0] + (columns - 1) * step, corner[1] + (rows - 1) * step)
+    _warn_of_atoms_outside(position, frame.true, corner, last)
     data = da.map_blocks(
         _draw,
         da.arange(count, chunks=1),
@@ -140,7 +129,7 @@ def images(atoms: xr.Dataset, like: xr.Dataset | None, params: ImagesParams) -> 
         chunks=((1,) * count, (rows,), (columns,)),
         dtype=np.float32,
         meta=np.empty((0, 0, 0), np.float32),
-        poses=np.deg2rad(true),
+        poses=np.deg2rad(frame.true),
         position=position,
         height=height,
         width=width / step,
@@ -149,10 +138,7 @@ def images(atoms: xr.Dataset, like: xr.Dataset | None, params: ImagesParams) -> 
         step=step,
         shape=(rows, columns),
     )
-    variables: dict[str, Any] = {
-        f"true_{name}": ("tilt", true[:, i], {"units": "degree"}) for i, name in enumerate(NAMES)
-    }
-    return frame.assign(image=(("tilt", "y", "x"), data, {"units": unit}), **variables)
+    return series.assign(image=(("tilt", "y", "x"), data, {"units": unit}))
 
 
 def _draw(number: np.ndarray, **scene: Any) -> np.ndarray:
@@ -177,16 +163,6 @@ def _image(
     if species is None:
         return rendering.render(x, y, height / step**2, width, *shape)
     return rendering.scattered(x, y, height / step**2, width, species, step, *shape)
-
-
-def _frame(params: ImagesParams, like: xr.Dataset | None) -> xr.Dataset:
-    """Return the poses, the pixels and the origin of the images, without the images."""
-    if like is None:
-        axes = {axis: centred_axis(axis, params.pixels, params.pixel_size) for axis in ("y", "x")}
-        return xr.Dataset(coords={**pose_coords(poses(params)), **axes})
-    place = {"origin": like["origin"].variable} if "origin" in like else {}
-    names = ("tilt", *NAMES, "y", "x", *(["axis"] if place else []))
-    return xr.Dataset(place, {name: like[name].variable for name in names})
 
 
 def _widths(atoms: xr.Dataset, params: ImagesParams, generator: np.random.Generator) -> np.ndarray:
