@@ -104,6 +104,27 @@ def test_skyrmions_take_their_winding_and_helicity() -> None:
     assert np.abs((around[middle, :2] * rho[middle]).sum(axis=1)).max() < 0.02
 
 
+@pytest.mark.parametrize(("texture", "sense"), [("two_vortices", 1.0), ("two_opposite_vortices", -1.0)])
+def test_two_vortices_lie_half_a_radius_off_the_middle_and_turn_as_named(texture: str, sense: float) -> None:
+    _, titanium, polar = split(perovskite(texture=texture))
+    for middle, turn in ((-15.0, 1.0), (15.0, sense)):
+        away = (titanium - polar)[:, :2] - [middle, 0.0]
+        near = np.linalg.norm(away, axis=1) < 7
+        moment = away[near, 0] * polar[near, 1] - away[near, 1] * polar[near, 0]
+        assert (np.sign(moment[moment != 0]) == turn).mean() > 0.9
+
+
+def test_skyrmions_turn_anticlockwise_and_the_ring_of_a_hopfion_has_half_the_radius() -> None:
+    _, titanium, polar = split(perovskite(texture="skyrmion"))
+    moment = titanium[:, 0] * polar[:, 1] - titanium[:, 1] * polar[:, 0]
+    assert moment.min() > -1e-9
+    assert moment.max() > 1
+    _, titanium, polar = split(perovskite(texture="hopfion"))
+    flat = np.abs(titanium[:, 2]) < 2.5
+    lowest = np.argsort(polar[flat, 2])[:12]
+    assert_allclose(np.linalg.norm(titanium[flat][lowest, :2], axis=1), 15.0, atol=1.5)
+
+
 def test_seeds_make_different_noise_and_the_same_seed_the_same() -> None:
     options: dict[str, Any] = {"size": 20.0, "displacement": 0.1}
     assert perovskite(**options, seed=1).identical(perovskite(**options, seed=1))
