@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from aetx.core.atoms import elements_of
 from aetx.core.lens import LensParams
 from aetx.core.params import Length, SmallAngle
-from aetx.core.tilts import ImageParams, framed
+from aetx.core.tilts import SeriesParams, framed
 from aetx.errors import AetxWarning
 from aetx.kernels import rendering
 from aetx.kernels.multislice import WaveGrid
@@ -34,7 +34,7 @@ BAND = 2 / 3
 """Part of the frequencies of a grid that the waves use."""
 
 
-class StemParams(ImageParams, LensParams):
+class StemParams(SeriesParams, LensParams):
     """What a scan with a focused probe and an annular detector has to know."""
 
     pixel_size: Length = Field(0.358, gt=0, le=10, description="step of the scan")

@@ -40,7 +40,7 @@ class TiltParams(Params):
         return self
 
 
-class ImageParams(TiltParams):
+class SeriesParams(TiltParams):
     """Angles of a series of square images, how wrong they may be, and the pixels."""
 
     tilt_error: Angle = Field(
@@ -86,7 +86,7 @@ class Frame:
     """Edge of a pixel, angstrom."""
 
 
-def image_sizes(inputs: InputSizes, params: ImageParams) -> dict[str, int]:
+def series_sizes(inputs: InputSizes, params: SeriesParams) -> dict[str, int]:
     """Return the sizes of the images of a series: those stated, or those of an input `like`."""
     sizes = {"tilt": count_of(params), "y": params.pixels, "x": params.pixels}
     for like in inputs.get("like", ()):
@@ -94,7 +94,7 @@ def image_sizes(inputs: InputSizes, params: ImageParams) -> dict[str, int]:
     return sizes
 
 
-def framed(stage: str, params: ImageParams, like: xr.Dataset | None, generator: np.random.Generator) -> Frame:
+def framed(stage: str, params: SeriesParams, like: xr.Dataset | None, generator: np.random.Generator) -> Frame:
     """Return the frame of a series, whose errors of the angles are drawn evenly.
 
     Parameters

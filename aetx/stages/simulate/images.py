@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from aetx.core import Energy, Forecast, InputSizes, Length, SmallAngle, optional, stage
 from aetx.core.atoms import column_of, cross_sections, require_elements
-from aetx.core.tilts import ImageParams, framed, image_sizes
+from aetx.core.tilts import SeriesParams, framed, series_sizes
 from aetx.errors import AetxWarning
 from aetx.kernels import rendering
 from aetx.kernels.profiles import NARROW
@@ -23,7 +23,7 @@ WIDTHS, HEIGHTS = (1 / 3, 2.0), (1 / 2, 3 / 2)
 """Limits of an atom's width and height in units of their means, as in the published training data."""
 
 
-class ImagesParams(ImageParams):
+class ImagesParams(SeriesParams):
     """Parameters of `images`."""
 
     width: Length = Field(0.45, gt=0, le=10, description="mean Gaussian standard deviation of an atom in the image")
@@ -62,7 +62,7 @@ SIGNAL = ("height_spread", "contrast", "energy", "inner", "outer")
 
 def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     atoms = inputs["atoms"][0].get("atom", 1)
-    sizes = image_sizes(inputs, params)
+    sizes = series_sizes(inputs, params)
     area = sizes["y"] * sizes["x"]
     window = min((2 * rendering.REACH * params.width / params.pixel_size + 2) ** 2, float(area))
     pixels = area * (1 + 25 * _finer(params) ** 2 * (params.profile == "kirkland"))

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, optional, stage
 from aetx.core.stem import Raster, StemParams, scanned_series
-from aetx.core.tilts import image_sizes
+from aetx.core.tilts import series_sizes
 from aetx.kernels.stem import CELL, F32, F64, MARGIN, TILE, Box, scan_multislice
 from aetx.model import ATOMS, TILT_SERIES
 
@@ -26,7 +26,7 @@ class MultisliceParams(StemParams):
 
 
 def _forecast(inputs: InputSizes, params: MultisliceParams) -> Forecast:
-    sizes = image_sizes(inputs, params)
+    sizes = series_sizes(inputs, params)
     atoms = inputs["atoms"][0].get("atom", 1)
     extent = 2 * (atoms * 15 * 3 / (4 * math.pi)) ** (1 / 3)
     slices = extent / params.thickness + 1

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, optional, stage
 from aetx.core.stem import BAND, Raster, StemParams, scanned_series
-from aetx.core.tilts import image_sizes, poses
+from aetx.core.tilts import poses, series_sizes
 from aetx.errors import AetxWarning
 from aetx.kernels import rendering
 from aetx.kernels.prism import scan_prism
@@ -33,7 +33,7 @@ class PrismParams(StemParams):
 
 
 def _forecast(inputs: InputSizes, params: PrismParams) -> Forecast:
-    sizes = image_sizes(inputs, params)
+    sizes = series_sizes(inputs, params)
     atoms = inputs["atoms"][0].get("atom", 1)
     extent = 2 * (atoms * 15 * 3 / (4 * math.pi)) ** (1 / 3)
     slices = extent / params.thickness + 1
