@@ -149,9 +149,12 @@ def plan_experiment(specimen: Path, plan: Mapping[str, str], *, stated: Mapping[
     given: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, text in plan.items():
-        unit = numbers.get(name) or (unit_of(stage.params.model_fields[name]) if name not in ("tilts",) else None)
         try:
-            given[name] = int(text) if name == "tilts" else units.quantity(text, unit) if unit else text
+            if name == "tilts":
+                given[name] = int(text)
+                continue
+            unit = numbers.get(name) or unit_of(stage.params.model_fields[name])
+            given[name] = units.quantity(text, unit) if unit else text
         except ValueError as error:
             problems.append(_wrong(name, text, str(error)))
     if problems:
