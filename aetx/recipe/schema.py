@@ -23,7 +23,7 @@ Schema = dict[str, Any]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 REFERENCE: Schema = {"type": "string", "pattern": r"\$\{[^{}]+\}", "description": "a reference such as ${vars.x}"}
-QUANTITY = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*[^\s\d.+-].*$|\$\{[^{}]+\}"
+QUANTITY = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?(\s*|\s+1\s*/\s*)[^\s\d.+-].*$|\$\{[^{}]+\}"
 NAMES: Schema = {"pattern": f"^{NAME.pattern}$"}
 
 
