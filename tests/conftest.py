@@ -177,6 +177,26 @@ def make_frames() -> xr.Dataset:
     )
 
 
+def make_edits() -> xr.Dataset:
+    """Two edits of the atoms: the displaced one goes back, and there is one more."""
+    unknown = np.full((2, 2, 3), np.nan)
+    position, target = unknown.copy(), unknown.copy()
+    target[0, 0] = make_atoms()["position"].values[5] - [0.2, -0.1, 0.15]
+    position[1, 0] = [0.0, 6.0, 0.0]
+    words = {"action": ["move", "add"], "reason": ["displaced", "bright"], "author": ["A. N.", "A. N."]}
+    return xr.Dataset(
+        {
+            **{name: ("entry", np.array(texts)) for name, texts in words.items()},
+            "element": ("entry", np.array([-1, -1], np.int32), NONE),
+            "atom": (("entry", "place"), np.array([[5, -1], [-1, -1]]), NONE),
+            "position": (("entry", "place", "axis"), position, LENGTH),
+            "target": (("entry", "place", "axis"), target, LENGTH),
+        },
+        coords={"entry": ("entry", np.array([2, 3]), NONE), "axis": ["x", "y", "z"]},
+        attrs={"aetx_schema": "edits/1"},
+    )
+
+
 def make_score() -> xr.Dataset:
     return xr.Dataset({"r1": ((), 0.1, NONE)}, attrs={"aetx_schema": "score/1"})
 
@@ -206,6 +226,7 @@ def specimen() -> Callable[[str], xr.Dataset]:
         "scan_series": make_scan,
         "focal_series": make_focal,
         "frames": make_frames,
+        "edits": make_edits,
         "score": make_score,
     }
 

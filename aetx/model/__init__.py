@@ -3,6 +3,7 @@
 from aetx.model.kinds import (
     ATOMS,
     COLUMNS,
+    EDITS,
     FIELD,
     FILE,
     FOCAL_SERIES,
@@ -24,6 +25,7 @@ from aetx.model.kinds import (
 __all__ = [
     "ATOMS",
     "COLUMNS",
+    "EDITS",
     "FIELD",
     "FILE",
     "FOCAL_SERIES",

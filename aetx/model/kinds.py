@@ -229,6 +229,20 @@ LATTICE = Kind(
     },
 )
 FIELD = Kind("field", _GRID, ("z", "y", "x"))
+EDITS = Kind(
+    "edits",
+    {
+        "entry": Var(("entry",), ("1",), "integer", "line of the file where each edit begins"),
+        **_LABELS,
+        "action": Var(("entry",), (), "text", "add, remove, move, relabel, merge, split, accept or reject"),
+        "reason": Var(("entry",), (), "text", "why"),
+        "author": Var(("entry",), (), "text", "who"),
+        "element": Var(("entry",), ("1",), "int32", "atomic number, -1 where none is stated"),
+        "atom": Var(("entry", "place"), ("1",), "integer", "ids of the atoms that are meant, -1 where none is stated"),
+        "position": Var(("entry", "place", "axis"), _LENGTH, "float64", "where those atoms are, NaN where not stated"),
+        "target": Var(("entry", "place", "axis"), _LENGTH, "float64", "where they go, NaN where not stated"),
+    },
+)
 SCORE = Kind("score", {})
 FILE = Kind("file", {"content": Var(("byte",), ("1",), "uint8", "the bytes of the file, its suffix in attrs")})
 
@@ -244,6 +258,7 @@ KINDS: Mapping[str, Kind] = {
         COLUMNS,
         LATTICE,
         FIELD,
+        EDITS,
         SCORE,
         FILE,
     )
