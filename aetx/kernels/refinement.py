@@ -124,6 +124,8 @@ class State:
     """Gaussian standard deviation of each atom, angstrom, shape (N,)."""
     sort: I64
     """Which profile each atom has, shape (N,)."""
+    number: I64
+    """Id of each atom, shape (N,)."""
     turned: F64
     """R of each image, shape (T, 3, 3)."""
     shift: F64
@@ -142,7 +144,8 @@ class State:
 
     def of_atoms(self, chosen: Any) -> State:
         """Return some of the atoms in the same images."""
-        return replace(self, **{name: getattr(self, name)[chosen] for name in ("position", "height", "width", "sort")})
+        names = ("position", "height", "width", "sort", "number")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
 
 @dataclass(frozen=True)
@@ -329,7 +332,7 @@ class Linear:
         return made
 
     def gathered(self, tilt: int, image: F32) -> F64:
-        """Return the transpose of `image` but for the background: by x, y in angstrom, relative height, width, (N, 4)."""
+        """Return the transpose of `image` but for the background, (N, 4): by x, y, relative height, width."""
         x, y, _ = self.places[tilt]
         step, state = self.scene.step, self.state
         made = np.zeros((len(state.position), 4))
@@ -356,7 +359,8 @@ class Linear:
         if free.positions:
             moved += atoms[:, :3] @ self.state.turned[tilt][:, :2]
         for column, name in enumerate(free.of_sort):
-            (relative if name == "height" else wider).__iadd__(sorts[self.state.sort, column])
+            changed = relative if name == "height" else wider
+            changed += sorts[self.state.sort, column]
         lifted, levers = 0.0, self.levers(tilt)
         for column, name in enumerate(free.of_tilt):
             value = own_[column]
@@ -457,31 +461,20 @@ class Linear:
             of_atoms = np.einsum("ka,nkl,lb->nab", chain, each, chain, optimize=True)
             return of_atoms, *self._grams(tilt)
 
-        atoms = np.zeros((self.shapes[0][0], len(names), len(names)))
-        sorts, tilts = 0.0, []
-        for a, s, t in self.scene.each(work):
-            atoms += a
-            sorts = sorts + s
-            tilts.append(t)
+        found = self.scene.each(work)
         return (
-            _inverse(atoms, prior[0]),
-            _inverse(np.asarray(sorts)[None], prior[1].reshape(1, -1))[0],
-            _inverse(np.array(tilts), prior[2]),
+            _inverse(sum_of([atoms for atoms, _, _ in found]), prior[0]),
+            _inverse(sum_of([sorts for _, sorts, _ in found])[None], prior[1].reshape(1, -1))[0],
+            _inverse(np.array([tilts for _, _, tilts in found]), prior[2]),
         )
 
     def _grams(self, tilt: int) -> tuple[F64, F64]:
         """Return the information about the sorts' and a tilt's unknowns, from their derivative images."""
-        pictures: list[F32] = []
-        (count, _), (sorts, shared), (_, many) = self.shapes
+        _, (sorts, shared), (_, many) = self.shapes
         none = np.zeros(self.shapes[0])
-        for row in range(sorts * shared):
-            unit = np.zeros((sorts, shared))
-            unit.flat[row] = 1.0
-            pictures.append(self.image(tilt, *self.moves(tilt, none, unit, np.zeros(many))))
-        for row in range(many):
-            unit = np.zeros(many)
-            unit[row] = 1.0
-            pictures.append(self.image(tilt, *self.moves(tilt, none, np.zeros((sorts, shared)), unit)))
+        units = [(unit.reshape(sorts, shared), np.zeros(many)) for unit in np.eye(sorts * shared)]
+        units += [(np.zeros((sorts, shared)), unit) for unit in np.eye(many)]
+        pictures = [self.image(tilt, *self.moves(tilt, none, *unit)) for unit in units]
         if not pictures:
             return np.zeros((0, 0)), np.zeros((0, 0))
         flat = np.stack(pictures).reshape(len(pictures), -1).astype(np.float64)
@@ -506,9 +499,11 @@ class Linear:
         relative, wider = np.zeros(len(position)), np.zeros(len(position))
         for column, name in enumerate(free.of_atom):
             if name in ("height", "width"):
-                (relative if name == "height" else wider).__iadd__(atoms[:, column])
+                changed = relative if name == "height" else wider
+                changed += atoms[:, column]
         for column, name in enumerate(free.of_sort):
-            (relative if name == "height" else wider).__iadd__(sorts[state.sort, column])
+            changed = relative if name == "height" else wider
+            changed += sorts[state.sort, column]
         made: dict[str, F64] = {}
         for column, name in enumerate(free.of_tilt):
             made[name] = tilts[:, column]
@@ -525,6 +520,14 @@ class Linear:
             background=state.background + made.get("background", zero),
             stretch=state.stretch + np.stack([made.get(f"stretch_{name}", zero) for name in ("xx", "yy", "xy")], 1),
         )
+
+
+def sum_of(parts: Sequence[F64]) -> F64:
+    """Return the sum of arrays of one shape, added in their order."""
+    made = parts[0].copy()
+    for one in parts[1:]:
+        made += one
+    return made
 
 
 def turns(vector: F64) -> F64:

@@ -1,0 +1,254 @@
+"""Sites that come and go: atoms are added where the images ask for them and removed where they explain nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit
+from aetx.kernels.sites import candidates, evidence
+
+STIFF = Free(heights="shared", widths="shared")
+"""What is fitted while sites are searched: free heights would let false atoms live."""
+HEIGHTS = Free(False, False, False, False, heights="each", widths="fixed", positions=False)
+"""What is fitted to see how much of an atom is at a site."""
+CLOSER = 0.35
+"""Distance between two places, in separations, at which they are the same place."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a site becomes an atom, and when it stops being one."""
+
+    least: float = 0.5
+    """Height below which a site is no atom, over that of its sort."""
+    significance: float = 5.0
+    """Least score of a new site over its standard deviation."""
+    hint: float = 0.3
+    """Least height of a new site before its neighbours have made room, over that of its sort."""
+    separation: float = 1.6
+    """Least distance of two atoms, angstrom."""
+    doubt: float = 4.0
+    """How far below the usual height, in its robust standard deviations, a site is taken out once to see whether the
+    images ask for it again."""
+    margin: float = 3.0
+    """How far beyond the outermost atoms new sites are looked for, angstrom."""
+    rounds: int = 12
+    """Most rounds."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change of the sites."""
+
+    action: str
+    reason: str
+    round: int
+    number: int
+    position: tuple[float, float, float]
+    score: float
+    r_before: float = np.nan
+    r_after: float = np.nan
+
+
+@dataclass(frozen=True)
+class Found:
+    """Atoms after a search, and what was done."""
+
+    fitted: Fitted
+    ledger: tuple[Entry, ...]
+
+
+def search(
+    scene: Scene,
+    state: State,
+    noise: Noise,
+    rules: Rules,
+    *,
+    plan: Plan | None = None,
+    prior: Prior | None = None,
+    kept: NDArray[np.integer] | None = None,
+    barred: F64 | None = None,
+) -> Found:
+    """Fit, remove, merge and add until nothing changes.
+
+    Parameters
+    ----------
+    scene, state, noise, plan, prior
+        As for `refinement.fit`.
+    rules
+        What makes an atom.
+    kept
+        Ids of atoms that may not be removed.
+    barred
+        Places where none may be added, shape (places, 3), angstrom.
+    """
+    plan = plan or Plan(rounds=4, inner=12, tolerance=0.1)
+    short = replace(plan, rounds=2)
+    kept = np.zeros(0, np.int64) if kept is None else kept
+    closed = [] if barred is None else list(barred)
+    begin, next_number = state, int(state.number.max(initial=-1)) + 1
+    ledger: list[Entry] = []
+    asked: set[int] = set(kept.tolist())
+    fitted = fit(scene, state, STIFF, noise, plan, prior, begin)
+    residual = r_factor(scene, fitted.models)
+    for turn in range(1, rules.rounds + 1):
+        relative = heights(scene, fitted.state, noise)
+        state, changes = pruned(fitted.state, relative, rules, kept)
+        closed += [np.array(one.position) for one in changes if one.action == "removed"]
+        if changes:
+            fitted = fit(scene, state, STIFF, noise, short, prior, begin)
+        state, more = added(scene, fitted, noise, rules, np.reshape(closed, (-1, 3)), next_number)
+        next_number += len(more)
+        if not changes and not more:
+            state, changes, more = doubted(scene, fitted, relative, noise, rules, short, prior, begin, asked)
+            if not changes and not more:
+                break
+            asked |= {one.number for one in changes}
+        fitted = fit(scene, state, STIFF, noise, plan, prior, begin)
+        before, residual = residual, r_factor(scene, fitted.models)
+        ledger += [replace(one, round=turn, r_before=before, r_after=residual) for one in changes + more]
+    return Found(fitted, tuple(ledger))
+
+
+def heights(scene: Scene, state: State, noise: Noise) -> F64:
+    """Return the height that each site has when all heights are free and nothing else, over that of its sort."""
+    usual = np.array([np.median(state.height[state.sort == one]) for one in range(len(scene.transfer))])
+    plan = Plan(rounds=1, inner=15)
+    return fit(scene, state, HEIGHTS, noise, plan).state.height / usual[state.sort]
+
+
+def pruned(state: State, relative: F64, rules: Rules, kept: NDArray[np.integer]) -> tuple[State, list[Entry]]:
+    """Return the atoms without those that explain too little, and pairs that are too close made one."""
+    stays = np.ones(len(relative), bool)
+    position = state.position.copy()
+    entries: list[Entry] = []
+    fixed = np.isin(state.number, kept)
+    for i, k in sorted(cKDTree(position).query_pairs(rules.separation)):
+        if not (stays[i] and stays[k]):
+            continue
+        first, second = (i, k) if (fixed[i], relative[i]) >= (fixed[k], relative[k]) else (k, i)
+        if fixed[second]:
+            continue
+        share = np.clip(relative[[first, second]], 1e-3, None)
+        if not fixed[first]:
+            position[first] = share @ position[[first, second]] / share.sum()
+        stays[second] = False
+        reason = "closer to another atom than the separation"
+        entries.append(_entry("merged", reason, state, second, relative[second]))
+    weak = stays & (relative < rules.least) & ~fixed
+    order = np.flatnonzero(weak)[np.argsort(relative[weak], kind="stable")]
+    near = cKDTree(position)
+    for i in order:
+        # neighbours share what one of them explains: the weakest goes first, the others are asked again
+        if any(not stays[k] for k in near.query_ball_point(position[i], 1.5 * rules.separation) if k != i):
+            continue
+        stays[i] = False
+        entries.append(_entry("removed", "explains less than the least part of an atom", state, i, relative[i]))
+    return replace(state, position=position).of_atoms(np.flatnonzero(stays)), entries
+
+
+def doubted(
+    scene: Scene,
+    fitted: Fitted,
+    relative: F64,
+    noise: Noise,
+    rules: Rules,
+    plan: Plan,
+    prior: Prior | None,
+    begin: State,
+    asked: set[int],
+) -> tuple[State, list[Entry], list[Entry]]:
+    """Take out the sites that stand out as low, once each, and return the atoms that the images ask for again.
+
+    Two sites that share one atom, and an atom that sits astray between its place and another, look like this: no
+    small move mends them. What is asked for at the same place is the same atom, and no change.
+    """
+    state = fitted.state
+    usual = float(np.median(relative))
+    spread = 1.4826 * float(np.median(np.abs(relative - usual)))
+    low = relative < usual - rules.doubt * spread
+    low &= ~np.isin(state.number, sorted(asked))
+    near = cKDTree(state.position)
+    out: list[int] = []
+    for i in np.flatnonzero(low)[np.argsort(relative[low], kind="stable")]:
+        if not set(out).intersection(near.query_ball_point(state.position[i], 1.5 * rules.separation)):
+            out.append(int(i))
+    asked |= {int(state.number[i]) for i in out}
+    if not out:
+        return state, [], []
+    gone = state.of_atoms(out)
+    rest = state.of_atoms(np.setdiff1d(np.arange(len(relative)), out))
+    again = fit(scene, rest, STIFF, noise, plan, prior, begin)
+    nothing = np.zeros((0, 3))
+    grown, entries = added(scene, again, noise, rules, nothing, int(state.number.max()) + 1)
+    place = np.reshape([one.position for one in entries], (-1, 3))
+    number = grown.number.copy()
+    same = np.zeros(len(out), bool)
+    fresh = np.ones(len(entries), bool)
+    if len(place):
+        away, which = (np.asarray(one) for one in cKDTree(place).query(gone.position))
+        for i in np.argsort(away, kind="stable"):
+            if away[i] < CLOSER * rules.separation and fresh[which[i]]:
+                same[i], fresh[which[i]] = True, False
+                number[len(number) - len(entries) + which[i]] = gone.number[i]
+    text = "stood low among the others, and the images do not ask for it again"
+    removed = [_entry("removed", text, gone, i, relative[out[i]]) for i in map(int, np.flatnonzero(~same))]
+    return replace(grown, number=number), removed, [one for one, new in zip(entries, fresh, strict=True) if new]
+
+
+def added(
+    scene: Scene, fitted: Fitted, noise: Noise, rules: Rules, closed: F64, next_number: int
+) -> tuple[State, list[Entry]]:
+    """Return the atoms with those that the residuals ask for."""
+    state = fitted.state
+    usual = float(np.median(state.height))
+    width = float(np.median(state.width))
+    sort = int(np.bincount(state.sort).argmax())
+    told = evidence(scene, state, fitted.models, noise, sort, width)
+    found = candidates(scene, state, told, rules.significance, rules.hint * usual, rules.separation * 0.8, rules.margin)
+    place, score = found.place, found.significance
+    if len(closed) and len(place):
+        free = cKDTree(closed).query(place)[0] > CLOSER * rules.separation
+        place, score = place[free], score[free]
+    count = len(place)
+    numbers = next_number + np.arange(count)
+    grown = replace(
+        state,
+        position=np.concatenate([state.position, place]),
+        height=np.concatenate([state.height, np.full(count, usual)]),
+        width=np.concatenate([state.width, np.full(count, width)]),
+        sort=np.concatenate([state.sort, np.full(count, sort, np.int64)]),
+        number=np.concatenate([state.number, numbers]),
+    )
+    reason = "the images hold more here than the atoms"
+    return grown, [_entry("added", reason, grown, len(state.position) + i, float(score[i])) for i in range(count)]
+
+
+def _entry(action: str, reason: str, state: State, i: int, score: float) -> Entry:
+    x, y, z = state.position[i]
+    return Entry(action, reason, 0, int(state.number[i]), (float(x), float(y), float(z)), float(score))
+
+
+def r_factor(scene: Scene, models: NDArray[np.float32], tilts: Sequence[int] | None = None) -> float:
+    """Return the mean over the images of sum|model - image| / sum|image|."""
+    each = r_by_tilt(scene, models)
+    return float(np.nanmean(each if tilts is None else each[list(tilts)]))
+
+
+def r_by_tilt(scene: Scene, models: NDArray[np.float32]) -> F64:
+    """Return sum|model - image| / sum|image| of each image; NaN where an image is empty."""
+
+    def work(tilt: int) -> float:
+        seen = scene.trusted(tilt)
+        off, whole = np.abs(models[tilt] - scene.images[tilt]), np.abs(scene.images[tilt])
+        if seen is not None:
+            off, whole = off * seen, whole * seen
+        total = float(whole.sum(dtype=np.float64))
+        return float(off.sum(dtype=np.float64)) / total if total > 0 else np.nan
+
+    return np.array(scene.each(work))
