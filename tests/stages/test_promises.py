@@ -27,6 +27,8 @@ LAZY = ("chunkwise", "halo")
 COARSE: dict[str, Any] = {"inner": 10.0, "outer": 25.0, "thickness": 4.0, "configurations": 2, "reach": 1.0}
 
 QUICK: dict[str, dict[str, Any]] = {
+    "classify.species": {"elements": ("Fe", "Pt")},
+    "measure.hand": {"iterations": 2, "folds": 2},
     "measure.pixel_size": {"lattice_constant": 4.8, "least": 1},
     "measure.r_free": {"iterations": (1, 3), "folds": 2},
     "measure.experiment": {"doses": (1e5,), "tilts": (5, 7), "ranges": (60.0,)},
