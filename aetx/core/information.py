@@ -188,8 +188,8 @@ def forecast_of(atoms: int, images: int, params: InformationParams, method: str,
     edge = 3.0 * max(atoms, 1) ** (1 / 3) / params.pixel_size + 2 * math.sqrt(window)
     pictures = images * edge**2 * 8
     if method == "exact":
-        memory = 8 * size**2 + 32 * size * nuisances + atoms * window * 64 + pictures
-        return int(memory) + 50_000_000, 1.0 + size**3 * 5e-11 + images * atoms ** (5 / 3) * window * 3e-9
+        memory = 8 * size**2 + 32 * size * nuisances + pictures
+        return int(memory) + 50_000_000, 1.0 + size**3 * 2e-11 + images * atoms ** (5 / 3) * window * 2e-9
     memory = size * (24 * nuisances + 80 * bound.BATCH) + pictures + edge**2 * bound.BATCH * 32
     return int(memory) + 50_000_000, 1.0 + images * atoms * window * math.ceil(samples / bound.BATCH) * 8e-7
 

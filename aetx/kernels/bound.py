@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 
-from aetx.kernels.fisher import HEIGHT, I64, WIDTH, Scene, X, Y, add_pairs, own_blocks, weigh
+from aetx.kernels.fisher import HEIGHT, I64, WIDTH, Scene, X, Y, own_blocks, weigh
+from aetx.kernels.pair_information import add_own_products, add_pairs
 
 F64 = NDArray[np.float64]
 
@@ -29,13 +30,18 @@ class UndeterminedError(ValueError):
 
 @dataclass(frozen=True)
 class Free:
-    """What is unknown beside the positions. Each is `fixed`, or one value that is `shared`, or one for `each` atom."""
+    """What is unknown beside the positions.
+
+    Heights and widths are `fixed`, or one value that is `shared` by a sort, or one for `each` atom.
+    """
 
     angles: bool
     shifts: bool
     scale: bool
     heights: str
     widths: str
+    background: bool = False
+    distortion: bool = False
 
     @property
     def kinds(self) -> I64:
@@ -49,9 +55,20 @@ class Free:
         return self.kinds.size + 1
 
     @property
+    def of_image(self) -> tuple[str, ...]:
+        """Unknowns of one image, in order: turns about the axes of the camera, shifts, relative scale and so on."""
+        return (
+            *(("turn_x", "turn_y", "turn_z") if self.angles else ()),
+            *(("shift_x", "shift_y") if self.shifts else ()),
+            *(("scale",) if self.scale else ()),
+            *(("background",) if self.background else ()),
+            *(("stretch_xx", "stretch_yy", "stretch_xy") if self.distortion else ()),
+        )
+
+    @property
     def per_image(self) -> int:
-        """Unknowns of one image: three turns about the axes of the camera, two shifts, a relative scale."""
-        return 3 * self.angles + 2 * self.shifts + self.scale
+        """Number of unknowns of one image."""
+        return len(self.of_image)
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,22 @@ class Information:
     weight: F64
     """One over the variance of each pixel, zero where it tells nothing, shape (T, rows, columns)."""
     free: Free
+    known: F64 | None = None
+    """Information that was there before about the unknowns of the atoms, (N, unknowns): one over the variance."""
+    known_images: F64 | None = None
+    """The same about the unknowns of the images, (T, unknowns); of a turn or shift of all together it tells nothing."""
+
+    def of_atoms(self, chosen: I64) -> Information:
+        """Return the same about some of the atoms, or in another order."""
+        scene = replace(
+            self.scene,
+            place=self.scene.place.take(chosen, axis=1),
+            height=self.scene.height.take(chosen, axis=1),
+            width=self.scene.width[chosen],
+            sort=self.scene.sort[chosen],
+        )
+        known = None if self.known is None else self.known[chosen]
+        return replace(self, scene=scene, position=self.position[chosen], known=known)
 
     def chain(self, image: int) -> F64:
         """Return the derivatives of the kinds of `Free` by the unknowns of an atom: (kinds, unknowns)."""
@@ -97,22 +130,27 @@ class Information:
             change *= weight[:, :, None]
             back = self.scene.adjoint(image, kinds, change)
             made += np.einsum("kd,nks->nds", chain, back).reshape(made.shape)
-        return made
+        return made if self.known is None else made + self.known.reshape(-1, 1) * vectors
 
     def perturbed(self, generators: list[np.random.Generator], count: int) -> tuple[F64, F64]:
         """Draw what noise adds to the score of the atoms (size, count) and of the nuisances (G, count).
 
-        Their covariance is the Fisher matrix of both; each image has its own stream of random numbers.
+        Their covariance is the Fisher matrix of both. Each image has its own stream of random numbers, and what is
+        known before has the last one.
         """
         kinds = self.free.kinds
         atoms, others = np.zeros((self.size, count)), np.zeros((self.coupling.shape[1], count))
-        for image, (weight, generator) in enumerate(zip(self.weight, generators, strict=True)):
+        for image, (weight, generator) in enumerate(zip(self.weight, generators[:-1], strict=True)):
             noise = generator.standard_normal((*weight.shape, count)) * np.sqrt(weight)[:, :, None]
             back = self.scene.adjoint(image, kinds, noise)
             atoms += np.einsum("kd,nks->nds", self.chain(image), back).reshape(atoms.shape)
             columns = self._columns(image)
             if columns.size:
                 others[columns] += np.tensordot(self._nuisances(image), noise, ((0, 1), (0, 1)))
+        if self.known is not None:
+            atoms += np.sqrt(self.known).reshape(-1, 1) * generators[-1].standard_normal((self.size, count))
+        values, vectors = np.linalg.eigh(self._known_gram())
+        others += vectors @ (np.sqrt(np.maximum(values, 0.0))[:, None] * generators[-1].standard_normal(others.shape))
         return atoms, others
 
     def own(self) -> F64:
@@ -126,14 +164,28 @@ class Information:
                 derivative, corner = self.scene.derivatives(image, self.free.kinds, part)
                 block = own_blocks(derivative, weigh(derivative, corner, weight))
                 made[part] += np.einsum("kc,nkl,ld->ncd", chain, block, chain)
-        return made
+        return made if self.known is None else made + self.known[:, :, None] * np.eye(size)
 
     def dense(self) -> F64:
         """Return F of the atoms' unknowns, lower triangle of blocks, shape (size, size)."""
         made = np.zeros((self.size, self.size))
-        for image, weight in enumerate(self.weight):
-            derivative, corner = self.scene.derivatives(image, self.free.kinds, slice(None))
-            add_pairs(derivative, weigh(derivative, corner, weight), corner, self.chain(image), made)
+        scene, chains = self.scene, np.stack([self.chain(image) for image in range(len(self.weight))])
+        told = np.ascontiguousarray(self.weight, np.float64)
+        add_pairs(
+            scene.place,
+            scene.height,
+            scene.width,
+            scene.sort,
+            scene.weight,
+            scene.spread,
+            scene.half,
+            self.free.kinds,
+            chains,
+            told,
+            made,
+        )
+        if self.known is not None:
+            made.flat[:: self.size + 1] += self.known.ravel()
         return made
 
     @cached_property
@@ -149,7 +201,23 @@ class Information:
             gram[np.ix_(columns, columns)] += np.tensordot(derivative, weighed, ((0, 1), (0, 1)))
             back = self.scene.adjoint(image, self.free.kinds, weighed)
             coupling[:, columns] += np.einsum("kd,nkg->ndg", self.chain(image), back).reshape(self.size, -1)
-        return coupling, gram
+        return coupling, gram + self._known_gram()
+
+    def _known_gram(self) -> F64:
+        """Return what was known before of the nuisances, without what it tells of a turn or shift of all: (G, G)."""
+        images, own = len(self.weight), self.free.per_image
+        made, common = np.zeros((images * own + self.shared,) * 2), np.zeros((images, own, 6))
+        if self.known_images is None:
+            return made
+        if self.free.angles:
+            common[:, :3, :3] = self.turned.transpose(0, 2, 1)
+        if self.free.shifts:
+            first = self.free.of_image.index("shift_x")
+            common[:, first : first + 2, 3:] = self.turned.transpose(0, 2, 1)[:, :2]
+        known, motions = self.known_images.ravel(), common.reshape(-1, 6)
+        told = known[:, None] * motions
+        made[: known.size, : known.size] = np.diag(known) - told @ np.linalg.pinv(motions.T @ told) @ told.T
+        return made
 
     @property
     def coupling(self) -> F64:
@@ -187,6 +255,12 @@ class Information:
             add(y=1.0 / self.step)
         if free.scale:
             add(height=1.0)
+        if free.background:
+            add()
+        if free.distortion:
+            add(x=seen[:, 0] / self.step)
+            add(y=seen[:, 1] / self.step)
+            add(x=seen[:, 1] / self.step, y=seen[:, 0] / self.step)
         if free.heights == "shared":
             for sort in range(sorts):
                 add(height=np.where(self.scene.sort == sort, 1.0, 0.0))
@@ -195,13 +269,16 @@ class Information:
                 add(width=np.where(self.scene.sort == sort, 1.0 / self.step, 0.0))
         change = np.stack(columns, axis=2)
         used = change.any(axis=(0, 2))
-        return self.scene.forward(image, kinds[used], change[:, used])
+        made = self.scene.forward(image, kinds[used], change[:, used])
+        if free.background:
+            made[:, :, free.of_image.index("background")] = 1.0
+        return made
 
     def gauge(self) -> F64:
         """Return an orthonormal basis of what the images cannot tell about the atoms: (size, motions).
 
         With free angles a turn of the specimen, with free shifts its translation, and with a free scale of each image
-        and a free height of each atom the height of all.
+        and a free height of each atom, of which nothing was known, the height of all.
         """
         count, unknowns = len(self.position), self.free.unknowns
         motions = []
@@ -210,7 +287,7 @@ class Information:
         if self.free.shifts:
             motions += [np.tile(np.eye(3)[axis], (count, 1)) for axis in range(3)]
         columns = [np.pad(motion, ((0, 0), (0, unknowns - 3))).ravel() for motion in motions]
-        if self.free.scale and self.free.heights == "each":
+        if self.free.scale and self.free.heights == "each" and (self.known is None or not self.known[:, 3].any()):
             columns.append(np.tile(np.eye(unknowns)[3], count))
         if not columns:
             return np.zeros((self.size, 0))
@@ -226,7 +303,8 @@ class Bound:
     """Of x, y, z in angstrom, relative height and width in angstrom of each atom: (N, unknowns, unknowns)."""
     images: F64
     """Of the unknowns of each image: turns about x, y, z of the camera in radian, shifts along x and y in angstrom,
-    relative scale, as far as they are free; shape (T, unknowns, unknowns), NaN where the images do not tell one."""
+    relative scale, background, stretches xx, yy, xy, as far as they are free; shape (T, unknowns, unknowns), NaN where
+    the images do not tell one."""
     shared: F64
     """Variances of the relative height, and the width in angstrom, that each sort shares: (free of the two, S)."""
     error: F64
@@ -246,6 +324,8 @@ def exact(information: Information) -> Bound:
     UndeterminedError
         If the images do not determine every atom.
     """
+    order = np.argsort(information.scene.place[:, :, 1].mean(axis=0), kind="stable")
+    information = information.of_atoms(order)
     inverse_root, unseen = _inverse_root(information.gram, _known_null(information))
     inverse = inverse_root @ inverse_root.T
     gauge, coupling = information.gauge(), information.coupling
@@ -268,16 +348,13 @@ def exact(information: Information) -> Bound:
     if coupling.shape[1]:
         towards = lapack.dpotrs(square, coupling, lower=0)[0] - gauge @ (gauge.T @ coupling) / stiffness
     nuisances = inverse + inverse @ (coupling.T @ towards) @ inverse
-    square = lapack.dpotri(square, lower=0, overwrite_c=1)[0]
+    square = lapack.dtrtri(square, lower=0, overwrite_c=1)[0]
     count, unknowns = len(information.position), information.free.unknowns
-    place = np.arange(count)[:, None, None] * unknowns
-    low, high = np.tril_indices(unknowns)[::-1]
-    atoms = np.empty((count, unknowns, unknowns))
-    for a, b in zip(low, high, strict=True):
-        atoms[:, a, b] = atoms[:, b, a] = square[place[:, 0, 0] + a, place[:, 0, 0] + b]
+    atoms = np.zeros((count, unknowns, unknowns))
+    add_own_products(square.T, atoms)
     own = gauge.reshape(count, unknowns, -1)
     atoms -= np.einsum("ncm,ndm->ncd", own, own) / stiffness
-    return Bound(atoms, *_parted(information, nuisances, unseen), np.zeros((count, 3)), 0.0)
+    return Bound(atoms[np.argsort(order)], *_parted(information, nuisances, unseen), np.zeros((count, 3)), 0.0)
 
 
 def stochastic(information: Information, samples: int, seed: int) -> Bound:
@@ -318,7 +395,7 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
     root = coupling @ inverse_root
     start: F64 = np.linalg.inv(own).astype(np.float64)
     given, own_part = _given_others(own, root, gauge)
-    streams = np.random.SeedSequence(seed).spawn(len(information.weight))
+    streams = np.random.SeedSequence(seed).spawn(len(information.weight) + 1)
     generators = [np.random.default_rng(one) for one in streams]
     square, fourth = np.zeros((count, unknowns, unknowns)), np.zeros((count, 3))
     totals, drawn = [], []
@@ -402,7 +479,7 @@ def _known_null(information: Information) -> F64:
     if free.scale and free.heights == "shared":
         column = np.zeros(count)
         images, own = len(information.weight), free.per_image
-        column[own - 1 : images * own : own] = -1.0
+        column[free.of_image.index("scale") : images * own : own] = -1.0
         column[images * own : images * own + len(information.scene.weight)] = 1.0
         made = column[:, None]
     return made

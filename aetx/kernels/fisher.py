@@ -113,6 +113,29 @@ def _line(centre: float, width: float, first: int, value: F64, by_centre: F64, b
 
 
 @njit(nogil=True, cache=True)
+def lines_of(
+    place: F64, height: float, width: float, weight: F64, spread: F64, half: int, lines: F64
+) -> tuple[int, int]:
+    """Fill the factors of one atom's derivatives, and return the row and column of the corner of its window.
+
+    `lines`, shape (6, Gaussians, edge), holds value and derivatives by centre and width along x, then the same along y
+    times height and weight.
+    """
+    left, low = int(np.floor(place[0] + 0.5)) - half, int(np.floor(place[1] + 0.5)) - half
+    for k in range(weight.size):
+        wide = np.sqrt(width * width + spread[k] * spread[k])
+        _line(place[0], wide, left, lines[0, k], lines[1, k], lines[2, k])
+        _line(place[1], wide, low, lines[3, k], lines[4, k], lines[5, k])
+        scale = height * weight[k]
+        for i in range(2 * half + 1):
+            lines[2, k, i] *= width / wide
+            lines[5, k, i] *= width / wide * scale
+            lines[3, k, i] *= scale
+            lines[4, k, i] *= scale
+    return low, left
+
+
+@njit(nogil=True, cache=True)
 def _window(
     place: F64,
     height: float,
@@ -126,20 +149,9 @@ def _window(
 ) -> tuple[int, int]:
     """Fill the derivatives of one atom, shape (kinds, edge, edge), and return the row and column of its corner.
 
-    `lines` is room for (6, Gaussians, edge): value and derivatives along x, and along y times height and weight.
+    `lines` is room for what `lines_of` makes.
     """
-    left, low = int(np.floor(place[0] + 0.5)) - half, int(np.floor(place[1] + 0.5)) - half
-    edge = 2 * half + 1
-    for k in range(weight.size):
-        wide = np.sqrt(width * width + spread[k] * spread[k])
-        _line(place[0], wide, left, lines[0, k], lines[1, k], lines[2, k])
-        _line(place[1], wide, low, lines[3, k], lines[4, k], lines[5, k])
-        scale = height * weight[k]
-        for i in range(edge):
-            lines[2, k, i] *= width / wide
-            lines[5, k, i] *= width / wide * scale
-            lines[3, k, i] *= scale
-            lines[4, k, i] *= scale
+    low, left = lines_of(place, height, width, weight, spread, half, lines)
     for a in range(kinds.size):
         if kinds[a] == X:
             np.dot(lines[3].T, lines[1], made[a])
@@ -245,47 +257,3 @@ def own_blocks(derivative: F64, weighed: F64) -> F64:
                         total += derivative[i, a, row, column] * weighed[i, b, row, column]
                 made[i, a, b] = total
     return made
-
-
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def add_pairs(derivative: F64, weighed: F64, corner: I64, chain: F64, information: F64) -> None:
-    """Add the information of one image about all atoms, lower triangle only.
-
-    Parameters
-    ----------
-    derivative, weighed
-        Windows of the atoms, shape (atoms, kinds, edge, edge), the second times the weights of the pixels.
-    corner
-        Row and column of each window, shape (atoms, 2).
-    chain
-        Derivative of each kind by the unknowns of an atom, shape (kinds, unknowns).
-    information
-        Shape (atoms * unknowns, atoms * unknowns); changed in place where the row's atom is not before the column's.
-    """
-    count, kinds, edge, _ = derivative.shape
-    size = chain.shape[1]
-    block, half = np.empty((kinds, kinds)), np.empty((kinds, size))
-    for i in range(count):
-        for k in range(i + 1):
-            down, right = corner[k, 0] - corner[i, 0], corner[k, 1] - corner[i, 1]
-            if abs(down) >= edge or abs(right) >= edge:
-                continue
-            first, last = max(0, right), min(edge, edge + right)
-            for a in range(kinds):
-                for b in range(kinds):
-                    total = 0.0
-                    for row in range(max(0, down), min(edge, edge + down)):
-                        for column in range(first, last):
-                            total += derivative[i, a, row, column] * weighed[k, b, row - down, column - right]
-                    block[a, b] = total
-            for a in range(kinds):
-                for d in range(size):
-                    half[a, d] = 0.0
-                    for b in range(kinds):
-                        half[a, d] += block[a, b] * chain[b, d]
-            for c in range(size):
-                for d in range(size):
-                    total = 0.0
-                    for a in range(kinds):
-                        total += chain[a, c] * half[a, d]
-                    information[i * size + c, k * size + d] += total
