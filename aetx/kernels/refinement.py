@@ -262,6 +262,8 @@ class Linear:
     free: Free
     weight: F32
     prior: Prior = field(default_factory=Prior)
+    lent: tuple[F64, F64, F64] | None = None
+    """Inverse blocks of an earlier linear map of the same unknowns, good enough to precondition this one."""
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
@@ -482,10 +484,10 @@ class Linear:
         return gram[: sorts * shared, : sorts * shared], gram[sorts * shared :, sorts * shared :]
 
     def precondition(self, vector: F64) -> F64:
-        """Return a vector times the inverse blocks."""
+        """Return a vector times the inverse blocks, its own or those that were lent."""
         made = np.empty_like(vector)
         (atoms, sorts, tilts), (a, s, t) = self.parts(vector), self.parts(made)
-        inverse = self.blocks
+        inverse = self.lent or self.blocks
         a[:] = np.einsum("nab,nb->na", inverse[0], atoms)
         s[:] = (inverse[1] @ sorts.ravel()).reshape(sorts.shape)
         t[:] = np.einsum("tab,tb->ta", inverse[2], tilts)
@@ -632,13 +634,14 @@ def fit(
     begin = start or state
     models = scene.models(state)
     here = _deviance(scene, noise, models) + _penalty(state, begin, free, prior)
-    left, taken = np.inf, 0
+    left, taken, lent = np.inf, 0, None
     for _ in range(plan.rounds):
         weight = np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(models)])
-        linear = Linear(scene, state, free, weight, prior)
+        linear = Linear(scene, state, free, weight, prior, lent)
         current = models
         right = linear.back(lambda tilt: weight[tilt] * (scene.images[tilt] - current[tilt]))  # noqa: B023
         right -= linear.prior_information * _deviation(linear, begin)
+        lent = lent or linear.blocks
         step, _ = conjugate_gradients(linear, right, plan.inner, 0.1)
         left = float(right @ step) / max(linear.size, 1)
         atoms, _, _ = linear.parts(step)

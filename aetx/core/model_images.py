@@ -1,0 +1,228 @@
+"""Atoms and measured images as the problem that a refinement solves, and the refined atoms as a dataset."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.fft import fftfreq, next_fast_len, rfftfreq
+
+from aetx.core.atoms import finite_positions, require_elements
+from aetx.core.tilts import pose_coords
+from aetx.core.tomography import origin, pixel_size, rotations
+from aetx.errors import InputError, Problem
+from aetx.kernels.mixtures import gaussians
+from aetx.kernels.refinement import Scene, State
+from aetx.kernels.rendering import REACH, TAIL
+from aetx.kernels.scattering import kirkland
+from aetx.model import units
+
+F64 = NDArray[np.float64]
+Profile = Literal["kirkland", "gaussian"]
+
+LOWEST = 5.0
+"""Percentile of the pixels of an image that its background starts from."""
+START = 0.5
+"""Width that atoms start with, angstrom."""
+
+
+@dataclass(frozen=True)
+class Problem3D:
+    """Atoms and images, ready to be fitted, and what the way back needs."""
+
+    scene: Scene
+    state: State
+    species: NDArray[np.int32]
+    """Atomic number of each sort."""
+    centre: F64
+    """Specimen position of the rotation centre, angstrom."""
+    corner: tuple[slice, slice]
+    """Rows and columns of the images that the scene holds."""
+
+
+def problem_of(
+    stage: str, atoms: xr.Dataset, series: xr.Dataset, profile: Profile, width: float | None, margin: float
+) -> Problem3D:
+    """Return atoms and images as they begin.
+
+    Parameters
+    ----------
+    stage
+        Who asks.
+    atoms
+        At least one; refined poses, shifts, scales and backgrounds of as many images are taken over, and so are
+        `width` and `intensity` where every atom has one.
+    series
+        The images; `mask` is honoured.
+    profile
+        Shape of an atom: with its scattering factor, or a Gaussian.
+    width
+        That atoms start with, angstrom; None for their own column, or 0.5.
+    margin
+        How far around the atoms the images are looked at, angstrom.
+    """
+    step = pixel_size(series)
+    place = origin(series)
+    centre = np.array([place[axis] for axis in "xyz"])
+    position = finite_positions(f"{stage}: atoms", atoms) - centre
+    if not len(position):
+        raise InputError(Problem(f"{stage}: atoms", "atom", "0", "at least one atom", "trace atoms first"))
+    numbers = np.asarray(atoms["species"].values, np.int32)
+    if profile == "kirkland":
+        require_elements(stage, numbers, "set profile: gaussian")
+    species, sort = np.unique(numbers, return_inverse=True)
+    turned, shift, scale, background, stretch = _poses(atoms, series)
+    part = _part(position, turned, shift, series, step, margin)
+    images, seen = _images(stage, series, part)
+    corner = np.array([float(series[axis][part[i].start]) for axis, i in (("x", 1), ("y", 0))])
+    wide = _widths(atoms, width)
+    padding, padded, transfer = _transfer(species, profile, images.shape[1:], step)
+    scene = Scene(
+        images,
+        step,
+        corner,
+        transfer,
+        padding,
+        padded,
+        np.array([_effective(int(one), float(np.median(wide))) if profile == "kirkland" else 0.0 for one in species]),
+        seen,
+        torch.get_num_threads(),
+    )
+    if background is None:
+        background = np.percentile(images.reshape(len(images), -1), LOWEST, axis=1).astype(float)
+    height = _heights(atoms, numbers, images - background[:, None, None].astype(np.float32), step)
+    state = State(
+        position,
+        height,
+        wide,
+        sort.astype(np.int64),
+        np.asarray(atoms["atom"].values, np.int64),
+        turned,
+        shift,
+        scale,
+        background,
+        stretch,
+    )
+    return Problem3D(scene, state, species, centre, part)
+
+
+def refined(series: xr.Dataset, problem: Problem3D, state: State) -> xr.Dataset:
+    """Return fitted atoms and poses as a dataset of the kind atoms, in the frame of the specimen."""
+    length, one = {"units": "angstrom"}, {"units": "1"}
+    unit = str(series["image"].attrs["units"])
+    squared = problem.scene.step**2
+    variables: dict[str, Any] = {
+        "position": (("atom", "axis"), state.position + problem.centre, length),
+        "species": ("atom", problem.species[state.sort].astype(np.int32), one),
+        "intensity": ("atom", state.height * squared, {"units": units.canonical(f"({unit})*angstrom**2")}),
+        "width": ("atom", state.width, length),
+        "shift_x": ("tilt", state.shift[:, 0], length),
+        "shift_y": ("tilt", state.shift[:, 1], length),
+        "scale": ("tilt", state.scale, one),
+        "background": ("tilt", state.background, {"units": unit}),
+        "stretch": (("tilt", "component"), state.stretch, one),
+    }
+    coords = {
+        "atom": ("atom", state.number, one),
+        "axis": ["x", "y", "z"],
+        "component": ["xx", "yy", "xy"],
+        **pose_coords(euler(state.turned)),
+        "tilt": series["tilt"].variable,
+    }
+    return xr.Dataset(variables, coords)
+
+
+def euler(turned: F64) -> F64:
+    """Return phi, theta, psi of R = Rz(phi) Ry(theta) Rx(psi), degree: (tilts, 3, 3) to (tilts, 3)."""
+    theta = np.arcsin(np.clip(-turned[:, 2, 0], -1.0, 1.0))
+    phi = np.arctan2(turned[:, 1, 0], turned[:, 0, 0])
+    psi = np.arctan2(turned[:, 2, 1], turned[:, 2, 2])
+    return np.rad2deg(np.stack([phi, theta, psi], axis=1))
+
+
+def _poses(atoms: xr.Dataset, series: xr.Dataset) -> tuple[F64, F64, F64, F64 | None, F64]:
+    """Return R, shifts, scales, backgrounds and stretches: refined ones where the atoms have them."""
+    count = series.sizes["tilt"]
+    if "shift_x" in atoms and atoms.sizes.get("tilt") == count:
+        shift = np.stack([atoms[f"shift_{axis}"].values.astype(float) for axis in "xy"], axis=1)
+        stretch = atoms["stretch"].values.astype(float) if "stretch" in atoms else np.zeros((count, 3))
+        return rotations(atoms), shift, atoms["scale"].values.astype(float), atoms["background"].values, stretch
+    return rotations(series), np.zeros((count, 2)), np.ones(count), None, np.zeros((count, 3))
+
+
+def _part(
+    position: F64, turned: F64, shift: F64, series: xr.Dataset, step: float, margin: float
+) -> tuple[slice, slice]:
+    """Return the rows and columns that the atoms reach at any tilt."""
+    seen = np.einsum("nk,tkl->tnl", position, turned)[:, :, :2] + shift[:, None]
+    made = []
+    for axis, column in (("y", 1), ("x", 0)):
+        first, size = float(series[axis][0]), series.sizes[axis]
+        low = math.floor((seen[:, :, column].min() - margin - first) / step)
+        high = math.ceil((seen[:, :, column].max() + margin - first) / step) + 1
+        start = min(max(low, 0), size - 1)
+        made.append(slice(start, max(min(high, size), start + 1)))
+    return made[0], made[1]
+
+
+def _images(
+    stage: str, series: xr.Dataset, part: tuple[slice, slice]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    values = series["image"].transpose("tilt", "y", "x")[:, part[0], part[1]].values.astype(np.float32)
+    seen = None
+    if "mask" in series:
+        trusted = series["mask"].transpose("tilt", "y", "x")[:, part[0], part[1]].values.astype(bool)
+        values, seen = np.where(trusted, values, np.float32(0)), trusted.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
+    if bad.size:
+        found = f"values that are not finite in tilt {', '.join(map(str, bad[:5]))}"
+        fix = "mask those pixels or leave the images out"
+        raise InputError(Problem(f"{stage}: series", "image", found, "finite values", fix))
+    return np.ascontiguousarray(values), seen
+
+
+def _widths(atoms: xr.Dataset, width: float | None) -> F64:
+    count = atoms.sizes["atom"]
+    if width is not None:
+        return np.full(count, width)
+    if "width" in atoms and "shift_x" in atoms and bool((atoms["width"] > 0).all()):
+        return atoms["width"].values.astype(float)
+    return np.full(count, START)
+
+
+def _heights(atoms: xr.Dataset, numbers: NDArray[np.int32], images: NDArray[np.float32], step: float) -> F64:
+    """Return heights: those of a fit, or in proportion to Z**1.7 such that they explain the sum of the images."""
+    if "intensity" in atoms and "shift_x" in atoms and bool((atoms["intensity"] > 0).all()):
+        return atoms["intensity"].values.astype(float) / step**2
+    share = np.maximum(numbers, 1) ** 1.7
+    total = max(float(images.sum(dtype=np.float64)) / len(images), 1e-12)
+    return np.asarray(total * share / share.sum(), float)
+
+
+def _transfer(
+    species: NDArray[np.int32], profile: Profile, shape: tuple[int, ...], step: float
+) -> tuple[int, tuple[int, int], list[Any]]:
+    """Return the padding, the padded size, and f(q) / f(0) of each sort on its half grid of frequencies."""
+    padding = math.ceil(TAIL / step) if profile == "kirkland" else 0
+    rows, columns = (next_fast_len(size + 2 * padding, real=True) for size in shape)
+    if profile == "gaussian":
+        return 0, (rows, columns), [None] * len(species)
+    q = np.hypot(fftfreq(rows, step)[:, None], rfftfreq(columns, step))
+    return padding, (rows, columns), [(kirkland(int(z), q) / kirkland(int(z), 0.0)).astype(np.float32) for z in species]
+
+
+def _effective(number: int, width: float) -> float:
+    """Return by how much a scattering factor spreads a Gaussian, as one Gaussian of the same peak sees it, angstrom."""
+    weight, spread = gaussians(lambda q: kirkland(number, q) / kirkland(number, 0.0), width)
+    peak = (weight / (width**2 + spread**2)).sum()
+    return math.sqrt(max(1.0 / peak - width**2, 0.0))
+
+
+def reach(width: float | None) -> float:
+    """Return how far the picture of an atom of a width reaches, angstrom."""
+    return REACH * (START if width is None else width)

@@ -1,0 +1,331 @@
+"""Atoms, angles and shifts fitted to the measured images, and sites that come and go by what the images say."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from aetx.core import Angle, Forecast, InputSizes, Length, Params, stage
+from aetx.core.edits import decided
+from aetx.core.ledger import continued, entries, last_round
+from aetx.core.model_images import Problem3D, problem_of, refined
+from aetx.errors import AetxWarning, InputError, Problem
+from aetx.kernels.held_out import Split, estimated, gain_of_atoms, joined, judged, split
+from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, State, fit, without_gauge
+from aetx.kernels.site_search import Entry, Rules, r_by_tilt, search
+from aetx.model import ATOMS, TILT_SERIES
+
+Freedom = Literal["auto", "fixed", "shared", "each"]
+
+SOFT = 0.3
+"""Offset of the variance while sites are searched, in electrons: a missing atom must not outweigh all others."""
+SPREADS = (0.05, 0.15, 0.4)
+"""Relative standard deviations of the prior of heights and widths of their own that are tried."""
+
+
+class ImagesParams(Params):
+    """Parameters of `images`."""
+
+    profile: Literal["kirkland", "gaussian"] = Field(
+        "kirkland",
+        description="shape of an atom: a Gaussian with the element's scattering factor f(q)/f(0), or without",
+    )
+    width: Length | None = Field(
+        None, gt=0, le=10, description="Gaussian standard deviation that the fit starts from; none for 0.5 angstrom"
+    )
+    angles: bool = Field(True, description="fit the three angles of each image")
+    shifts: bool = Field(True, description="fit the shift of each image")
+    scale: bool = Field(True, description="fit the intensity scale of each image")
+    background: bool = Field(True, description="fit a constant background of each image")
+    distortion: bool = Field(False, description="fit stretch and shear of each image in its plane")
+    angle_error: Angle = Field(3.0, gt=0, le=90, description="standard deviation of the angles before the fit")
+    shift_error: Length = Field(2.0, gt=0, le=1000, description="standard deviation of the shifts before the fit")
+    heights: Freedom = Field(
+        "auto",
+        description="heights of the atoms: fixed, shared by an element, of each atom, or what held-out images prefer",
+    )
+    widths: Freedom = Field(
+        "auto",
+        description="widths of the atoms: fixed, shared by an element, of each atom, or what held-out images prefer",
+    )
+    noise: Literal["estimated", "poisson"] = Field(
+        "estimated",
+        description="variance of a pixel: gain and offset from the residuals, or that of counts; a series with its own "
+        "variance keeps it",
+    )
+    sites: bool = Field(True, description="add, merge and remove atoms by what the images say")
+    least: float = Field(0.5, gt=0, lt=1, description="height below which a site is no atom, over the usual height")
+    significance: float = Field(5.0, ge=2, le=100, description="least score of a new site over its standard deviation")
+    separation: Length = Field(1.6, gt=0, le=10, description="least distance of two atoms")
+    margin: Length = Field(3.0, ge=0, le=100, description="how far beyond the outermost atoms new ones are looked for")
+    held_out: int = Field(3, ge=0, le=1000, description="images held out to judge sites and freedom; 0 for none")
+    rounds: int = Field(12, ge=1, le=1000, description="most rounds of adding and removing")
+    tolerance: float = Field(
+        0.005, gt=0, lt=1, description="what may be left to gain when the fit ends, as a part of what noise costs"
+    )
+
+
+def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
+    atoms = inputs["atoms"][0].get("atom", 1)
+    series = inputs["series"][0]
+    tilts, rows, columns = (series.get(name, 1) for name in ("tilt", "y", "x"))
+    pixels = tilts * rows * columns
+    products = 20 * (params.rounds if params.sites else 2) + 200
+    seconds = 2.0 + products * (tilts * atoms * 8e-7 + pixels * 6e-8)
+    return Forecast({"atom": atoms, "axis": 3, "tilt": tilts}, 100_000_000 + pixels * 40 + atoms * tilts * 120, seconds)
+
+
+@stage(
+    "refine.images",
+    takes={"atoms": ATOMS, "series": TILT_SERIES},
+    gives=ATOMS,
+    params=ImagesParams,
+    version=1,
+    forecast=_forecast,
+)
+def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Dataset:
+    """Fit atoms, angles, shifts and intensities jointly to the measured images.
+
+    An image is background + scale * sum over atoms of height * P((x, y) - (p_x, p_y) - shift), with p = transpose(R) r
+    and P a Gaussian of the atom's width, by default times f(q) / f(0) in Fourier space. All unknowns are fitted
+    together by Fisher scoring for shifted Poisson counts, each step by conjugate gradients preconditioned with the
+    information of each atom and of each image on its own.
+
+    Some images are held out while sites are searched: atoms are taken away that explain less than `least` of an atom
+    or are closer than `separation`, added where the residuals hold one with `significance`, and those that stand low
+    among the others are taken out once to see whether the images ask for them again. Every change is an entry of the
+    ledger, with R1 before and after it. Heights and widths become free only where that lowers the deviance of the
+    held-out images, whose own poses and intensities alone are fitted. Atoms without which the held-out images would be
+    explained better are removed. At the end all images are fitted. Sites that a person added or accepted
+    (`refine.edits`) stay; where one removed or rejected a site, none is added.
+
+    `r1` is sum|model - image| / sum|image| of each image at the end; `r_free` of the held-out images, before they were
+    used, as `r_work` of the others. `displacement` is how far each atom moved, NaN for added ones. The mean turn, the
+    mean shift and the mean scale of all images are kept, for the images do not tell them.
+
+    References
+    ----------
+    J. Lee et al., Nature Communications 12, 1962 (2021), doi:10.1038/s41467-021-22204-1 (refinement against images).
+    """
+    _require(series, params)
+    problem = problem_of("refine.images", atoms, series, params.profile, params.width, params.margin + 4.0)
+    scene, begin = problem.scene, problem.state
+    prior = Prior(turn=float(np.deg2rad(params.angle_error)), shift=params.shift_error)
+    variance = _variance(series, problem)
+    counts = series["image"].attrs["units"] == "count"
+    gain = 1.0 if counts else _rough_gain(problem)
+    noise = Noise(gain, SOFT * gain, variance)
+    state = fit(
+        scene, begin, _free(params, positions=False, angles=False), noise, Plan(rounds=3, inner=12), prior, begin
+    ).state
+    parts = split(len(scene.images), params.held_out if params.held_out < len(scene.images) // 2 else 0)
+    work, unseen = scene.of_tilts(parts.work), scene.of_tilts(parts.free)
+    told = decided(atoms)
+    barred = told.barred - problem.centre
+    work_noise = _of(noise, parts.work)
+    ledger: list[Entry] = []
+    rules = Rules(
+        params.least,
+        params.significance,
+        separation=params.separation,
+        margin=params.margin,
+        rounds=params.rounds if params.sites else 0,
+    )
+    found = search(
+        work,
+        state.of_tilts(parts.work),
+        work_noise,
+        rules,
+        prior=prior,
+        kept=atoms["atom"].values[told.kept],
+        barred=barred,
+    )
+    ledger += found.ledger
+    fitted = found.fitted
+    unknowns = 3 * len(fitted.state.position)
+    noise = _settled(noise, scene=work, fitted=fitted, unknowns=unknowns, params=params)
+    choice = _chosen(
+        params, work, unseen, fitted, state, parts, _of(noise, parts.work), _of(noise, parts.free), prior, begin
+    )
+    whole = joined(state, parts, choice.work.state)
+    r_free = np.full(len(scene.images), np.nan)
+    if parts.free.size:
+        r_free[parts.free] = r_by_tilt(unseen, choice.judged.models)
+        whole, dropped = _without_unreal(whole, choice, unseen, _of(noise, parts.free), told.kept, atoms, params)
+        ledger += dropped
+    r_work = r_by_tilt(work, choice.work.models)
+    final = fit(scene, whole, choice.free, noise, Plan(12, 30, params.tolerance), choice.prior, begin)
+    if final.left > 4 * params.tolerance:
+        text = f"the fit ended with {final.left:.2g} of what noise costs left to gain"
+        warnings.warn(text, AetxWarning, stacklevel=2)
+    end = without_gauge(final.state, begin)
+    made = refined(series, problem, end)
+    one = {"units": "1"}
+    made = made.assign(
+        r1=("tilt", r_by_tilt(scene, final.models), one),
+        r_free=("tilt", r_free, one),
+        r_work=((), float(np.nanmean(r_work)), one),
+        held_out=("tilt", np.isin(np.arange(len(r_free)), parts.free), one),
+        gain=((), noise.gain, one),
+        displacement=(("atom", "axis"), _displacement(made, atoms), {"units": "angstrom"}),
+        flag=("atom", np.zeros(made.sizes["atom"], np.int32), one),
+    )
+    made.attrs["heights"], made.attrs["widths"] = choice.free.heights, choice.free.widths
+    made = _carry_ledger(atoms, made)
+    return continued(made, _entries(ledger, problem.centre, last_round(atoms)))
+
+
+def _require(series: xr.Dataset, params: ImagesParams) -> None:
+    if series.sizes["tilt"] < 2:
+        found, fix = f"{series.sizes['tilt']} image", "give a tilt series"
+        raise InputError(Problem("refine.images: series", "tilt", found, "at least two images", fix))
+    if params.noise == "poisson" and series["image"].attrs["units"] != "count":
+        found = f"units {series['image'].attrs['units']!r}"
+        raise InputError(Problem("refine.images: series", "image", found, "count", "set noise: estimated"))
+
+
+def _free(params: ImagesParams, **further: Any) -> Free:
+    """Return what is fitted before anything is known about heights and widths."""
+    named = {
+        name: "shared" if (value := getattr(params, name)) in ("auto", "each") else value
+        for name in ("heights", "widths")
+    }
+    flags = {name: getattr(params, name) for name in ("angles", "shifts", "scale", "background", "distortion")}
+    return Free(**{**flags, **named, **further})
+
+
+def _variance(series: xr.Dataset, problem: Problem3D) -> Any:
+    if "variance" not in series:
+        return None
+    rows, columns = problem.corner
+    return series["variance"].transpose("tilt", "y", "x")[:, rows, columns].values.astype(np.float32)
+
+
+def _rough_gain(problem: Problem3D) -> float:
+    """Return a gain from the differences of neighbouring pixels, until residuals tell a better one."""
+    values = problem.scene.images.astype(np.float64)
+    rough = 0.25 * ((values[:, 1:, 1:] - values[:, 1:, :-1] - values[:, :-1, 1:] + values[:, :-1, :-1]) ** 2).mean()
+    return float(max(rough, 1e-30) / max(np.abs(values).mean(), 1e-30))
+
+
+def _of(noise: Noise, tilts: Any) -> Noise:
+    return noise if noise.variance is None else replace(noise, variance=noise.variance[tilts])
+
+
+def _settled(noise: Noise, *, scene: Any, fitted: Fitted, unknowns: int, params: ImagesParams) -> Noise:
+    """Return the noise by which the fit ends."""
+    if noise.variance is not None:
+        return noise
+    if params.noise == "poisson":
+        return Noise(1.0, 0.02)
+    return estimated(scene, fitted.models, unknowns)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What held-out images prefer, with the fits of both parts."""
+
+    free: Free
+    prior: Prior
+    work: Fitted
+    judged: Fitted
+
+
+def _chosen(
+    params: ImagesParams,
+    work: Any,
+    unseen: Any,
+    fitted: Fitted,
+    state: State,
+    parts: Split,
+    noise: Noise,
+    free_noise: Noise,
+    prior: Prior,
+    begin: State,
+) -> _Choice:
+    """Fit with ever more freedom, and keep each only where the deviance of held-out images falls."""
+    plan = Plan(6, 20, params.tolerance)
+
+    def tried(free: Free, known: Prior, start: State) -> _Choice:
+        one = fit(work, start, free, noise, plan, known, begin.of_tilts(parts.work))
+        held = replace(
+            one.state,
+            **{n: getattr(state, n)[parts.free] for n in ("turned", "shift", "scale", "background", "stretch")},
+        )
+        seen = judged(unseen, held, free, free_noise, known, begin.of_tilts(parts.free)) if parts.free.size else one
+        return _Choice(free, known, one, seen)
+
+    best = tried(_free(params), prior, fitted.state)
+    for name in ("heights", "widths"):
+        wish = getattr(params, name)
+        if wish == "each":
+            best = tried(_freed(best.free, name), best.prior, best.work.state)
+        elif wish == "auto" and parts.free.size:
+            for spread in SPREADS:
+                known = replace(best.prior, **{name[:-1]: spread})
+                other = tried(_freed(best.free, name), known, best.work.state)
+                if other.judged.deviance >= best.judged.deviance:
+                    break
+                best = other
+    return best
+
+
+def _freed(free: Free, name: str) -> Free:
+    return replace(free, heights="each") if name == "heights" else replace(free, widths="each")
+
+
+def _without_unreal(
+    whole: State, choice: _Choice, unseen: Any, noise: Noise, kept: Any, atoms: xr.Dataset, params: ImagesParams
+) -> tuple[State, list[Entry]]:
+    """Take away the atoms without which held-out images would be explained better."""
+    if not params.sites:
+        return whole, []
+    rise = gain_of_atoms(unseen, choice.judged.state, choice.judged.models, noise)
+    fixed = np.isin(whole.number, atoms["atom"].values[kept])
+    unreal = np.flatnonzero((rise < 0) & ~fixed)
+    text = "held-out images are explained better without it"
+    dropped = [
+        Entry("removed", text, params.rounds + 1, int(whole.number[i]), tuple(whole.position[i]), float(rise[i]))
+        for i in unreal
+    ]
+    return whole.of_atoms(np.setdiff1d(np.arange(len(rise)), unreal)), dropped
+
+
+def _displacement(made: xr.Dataset, atoms: xr.Dataset) -> F64:
+    """Return how far each atom is from where it began, NaN for those that were not there."""
+    order = {int(number): i for i, number in enumerate(atoms["atom"].values)}
+    before = atoms["position"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values
+    moved = np.full(made["position"].shape, np.nan)
+    for i, number in enumerate(made["atom"].values):
+        if int(number) in order:
+            moved[i] = made["position"].values[i] - before[order[int(number)]]
+    return moved
+
+
+def _carry_ledger(atoms: xr.Dataset, made: xr.Dataset) -> xr.Dataset:
+    old = [name for name, one in atoms.data_vars.items() if "entry" in one.dims]
+    return made.assign({name: atoms[name] for name in old})
+
+
+def _entries(ledger: list[Entry], centre: F64, before: int) -> xr.Dataset:
+    """Return the entries of the ledger in the frame of the specimen."""
+    place = np.reshape([one.position for one in ledger], (-1, 3)).astype(np.float64) + centre
+    made = entries(
+        np.array([one.action for one in ledger], np.str_),
+        np.array([one.reason for one in ledger], np.str_),
+        np.array([one.number for one in ledger], np.int64),
+        place,
+        np.array([one.score for one in ledger], np.float64),
+        0,
+    )
+    one = {"units": "1"}
+    return made.assign(
+        ledger_round=("entry", np.array([before + entry.round for entry in ledger], np.int32), one),
+        ledger_r_before=("entry", np.array([entry.r_before for entry in ledger], np.float64), one),
+        ledger_r_after=("entry", np.array([entry.r_after for entry in ledger], np.float64), one),
+    )
