@@ -12,6 +12,7 @@ from scipy.linalg import blas, lapack
 from aetx.kernels.fisher import HEIGHT, I64, WIDTH, Scene, X, Y, own_blocks, weigh
 from aetx.kernels.pair_information import add_own_products, add_pairs
 
+F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 SMALLEST = 1e-10
@@ -82,7 +83,7 @@ class Information:
     """R of each image, shape (T, 3, 3)."""
     step: float
     """Edge of a pixel, angstrom."""
-    weight: F64
+    weight: F64 | F32
     """One over the variance of each pixel, zero where it tells nothing, shape (T, rows, columns)."""
     free: Free
     known: F64 | None = None
@@ -394,7 +395,7 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
         raise UndeterminedError("what is free cannot be told from the images")
     root = coupling @ inverse_root
     start: F64 = np.linalg.inv(own).astype(np.float64)
-    given, own_part = _given_others(own, root, gauge)
+    given, own_part = given_others(own, root, gauge)
     streams = np.random.SeedSequence(seed).spawn(len(information.weight) + 1)
     generators = [np.random.default_rng(one) for one in streams]
     square, fourth = np.zeros((count, unknowns, unknowns)), np.zeros((count, 3))
@@ -420,7 +421,7 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
     return Bound(covariance, *parts, error, float(every.std(ddof=1) / np.sqrt(samples) / whole))
 
 
-def _given_others(own: F64, root: F64, gauge: F64) -> tuple[F64, F64]:
+def given_others(own: F64, root: F64, gauge: F64) -> tuple[F64, F64]:
     """Return the covariance of each atom given all others, as if the gauge were stiff, and without that stiffness.
 
     With S = F - root transpose(root) and the gauge N, errors x with S x = b are made into such of S + k N transpose(N)
