@@ -12,19 +12,30 @@ from aetx.draw.field import field
 from aetx.draw.focal_series import focal_series
 from aetx.draw.frames import frames
 from aetx.draw.picture import Picture
+from aetx.draw.refined import refined
+from aetx.draw.residual import residual
 from aetx.draw.scan_series import scan_series
 from aetx.draw.score import score
 from aetx.draw.tilt_series import tilt_series
 from aetx.draw.volume import volume
 from aetx.model import kind_of
 
+
+def _series(dataset: xr.Dataset) -> list[Picture]:
+    return residual(dataset) if {"model", "residual", "r1"} <= set(dataset.variables) else tilt_series(dataset)
+
+
+def _atoms(dataset: xr.Dataset) -> list[Picture]:
+    return [*atoms(dataset), *refined(dataset)]
+
+
 PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
-    "tilt_series": tilt_series,
+    "tilt_series": _series,
     "scan_series": scan_series,
     "focal_series": focal_series,
     "frames": frames,
     "volume": volume,
-    "atoms": atoms,
+    "atoms": _atoms,
     "columns": columns,
     "lattice": atoms,
     "field": field,

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from aetx.draw import Picture, draw, style
 from aetx.draw.score import name_of
 from aetx.model import kind_of, positions
+from aetx.report.ledger import WORDS, ledger_rows
 from aetx.report.page import link, write
 
 TURNED = 100_000
@@ -39,10 +40,11 @@ class ShownPicture:
 
 @dataclass(frozen=True)
 class Table:
-    """A small table of text."""
+    """A small table of text. The first `words` columns are words, the others numbers."""
 
     head: list[str]
     rows: list[list[str]]
+    words: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,11 @@ def shown(name: str, dataset: xr.Dataset, folder: Path) -> Shown:
     """Draw a dataset; its pictures are also written to ``folder/figures``."""
     kind = kind_of(dataset).name
     pictures = [_kept(name, picture, folder) for picture in draw(dataset)]
-    turning = turning_atoms(dataset) if kind in ("atoms", "lattice") else None
-    return Shown(pictures, tables(dataset) if kind == "score" else [], turning)
+    sites = kind in ("atoms", "lattice")
+    found = tables(dataset) if kind == "score" else []
+    if sites:
+        found = [Table(head, rows, WORDS) for head, rows in ledger_rows(dataset)]
+    return Shown(pictures, found, turning_atoms(dataset) if sites else None)
 
 
 def _kept(name: str, picture: Picture, folder: Path) -> ShownPicture:

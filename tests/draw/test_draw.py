@@ -210,7 +210,8 @@ def test_a_large_volume_is_read_in_slices_and_central_blocks_only() -> None:
 
 def test_atoms_are_drawn_in_three_directions_with_their_distances_and_properties() -> None:
     pictures = draw(atoms())
-    assert shapes(pictures) == [(name, True) for name in ("projections", "section", "distances", "properties")]
+    names = ("projections", "section", "distances", "properties", "error-bars")
+    assert shapes(pictures) == [(name, True) for name in names]
     assert "distance (Å)" in texts(pictures[2])
     assert "standard error (Å)" in texts(pictures[3])
 

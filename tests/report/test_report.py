@@ -68,7 +68,7 @@ def test_the_page_holds_everything_that_the_record_says(page: Path) -> None:
 def test_every_picture_is_in_the_page_and_in_the_folder(page: Path) -> None:
     tags = Parsed(page.read_text("utf-8")).tags
     images = [attributes for tag, attributes in tags if tag == "img"]
-    assert len(images) == len(list((page.parent / "figures").iterdir())) == 3 + 4 + 4 + 1
+    assert len(images) == len(list((page.parent / "figures").iterdir())) == 3 + 4 + 5 + 1
     assert all(str(one["src"]).startswith("data:image/png;base64,") and one["alt"] for one in images)
     assert (page.parent / "figures" / "volume-slices.png").read_bytes()[:4] == b"\x89PNG"
     for tag, attributes in tags:
