@@ -152,6 +152,12 @@ def pruned(state: State, relative: F64, rules: Rules, kept: NDArray[np.integer])
     return replace(state, position=position).of_atoms(np.flatnonzero(stays)), entries
 
 
+def low(relative: F64, deviations: float) -> NDArray[np.bool_]:
+    """Tell which heights are below the usual one by a number of robust standard deviations, shape (N,)."""
+    usual = float(np.median(relative))
+    return relative < usual - deviations * 1.4826 * float(np.median(np.abs(relative - usual)))
+
+
 def doubted(
     scene: Scene,
     fitted: Fitted,
@@ -169,13 +175,10 @@ def doubted(
     small move mends them. What is asked for at the same place is the same atom, and no change.
     """
     state = fitted.state
-    usual = float(np.median(relative))
-    spread = 1.4826 * float(np.median(np.abs(relative - usual)))
-    low = relative < usual - rules.doubt * spread
-    low &= ~np.isin(state.number, sorted(asked))
+    doubtful = low(relative, rules.doubt) & ~np.isin(state.number, sorted(asked))
     near = cKDTree(state.position)
     out: list[int] = []
-    for i in np.flatnonzero(low)[np.argsort(relative[low], kind="stable")]:
+    for i in np.flatnonzero(doubtful)[np.argsort(relative[doubtful], kind="stable")]:
         if not set(out).intersection(near.query_ball_point(state.position[i], 1.5 * rules.separation)):
             out.append(int(i))
     asked |= {int(state.number[i]) for i in out}

@@ -17,13 +17,15 @@ from aetx.core.model_images import Problem3D, problem_of, refined
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels.held_out import Split, estimated, gain_of_atoms, joined, judged, split
 from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, State, fit, without_gauge
-from aetx.kernels.site_search import Entry, Rules, r_by_tilt, search
+from aetx.kernels.site_search import Entry, Rules, heights, low, r_by_tilt, search
 from aetx.model import ATOMS, TILT_SERIES
 
 Freedom = Literal["auto", "fixed", "shared", "each"]
 
 SOFT = 0.3
 """Offset of the variance while sites are searched, in electrons: a missing atom must not outweigh all others."""
+DOUBT = 2.5
+"""How far below the usual height, in robust standard deviations, an atom stands whom held-out images may overrule."""
 SPREADS = (0.05, 0.15, 0.4)
 """Relative standard deviations of the prior of heights and widths of their own that are tried."""
 
@@ -100,8 +102,8 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     or are closer than `separation`, added where the residuals hold one with `significance`, and those that stand low
     among the others are taken out once to see whether the images ask for them again. Every change is an entry of the
     ledger, with R1 before and after it. Heights and widths become free only where that lowers the deviance of the
-    held-out images, whose own poses and intensities alone are fitted. Atoms without which the held-out images would be
-    explained better are removed. At the end all images are fitted. Sites that a person added or accepted
+    held-out images, whose own poses and intensities alone are fitted. Atoms that stand low and without which
+    the held-out images would be explained better are removed. At the end all images are fitted. Sites that a person added or accepted
     (`refine.edits`) stay; where one removed or rejected a site, none is added.
 
     `r1` is sum|model - image| / sum|image| of each image at the end; `r_free` of the held-out images, before they were
@@ -156,7 +158,9 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     r_free = np.full(len(scene.images), np.nan)
     if parts.free.size:
         r_free[parts.free] = r_by_tilt(unseen, choice.judged.models)
-        whole, dropped = _without_unreal(whole, choice, unseen, _of(noise, parts.free), told.kept, atoms, params)
+        relative = heights(work, choice.work.state, _of(noise, parts.work))
+        held = _of(noise, parts.free)
+        whole, dropped = _without_unreal(whole, relative, choice, unseen, held, told.kept, atoms, params)
         ledger += dropped
     r_work = r_by_tilt(work, choice.work.models)
     final = fit(scene, whole, choice.free, noise, Plan(12, 30, params.tolerance), choice.prior, begin)
@@ -249,9 +253,9 @@ def _chosen(
     begin: State,
 ) -> _Choice:
     """Fit with ever more freedom, and keep each only where the deviance of held-out images falls."""
-    plan = Plan(6, 20, params.tolerance)
+    plan, short = Plan(6, 20, params.tolerance), Plan(2, 10, params.tolerance)
 
-    def tried(free: Free, known: Prior, start: State) -> _Choice:
+    def tried(free: Free, known: Prior, start: State, plan: Plan) -> _Choice:
         one = fit(work, start, free, noise, plan, known, begin.of_tilts(parts.work))
         held = replace(
             one.state,
@@ -260,15 +264,15 @@ def _chosen(
         seen = judged(unseen, held, free, free_noise, known, begin.of_tilts(parts.free)) if parts.free.size else one
         return _Choice(free, known, one, seen)
 
-    best = tried(_free(params), prior, fitted.state)
+    best = tried(_free(params), prior, fitted.state, plan)
     for name in ("heights", "widths"):
         wish = getattr(params, name)
         if wish == "each":
-            best = tried(_freed(best.free, name), best.prior, best.work.state)
+            best = tried(_freed(best.free, name), best.prior, best.work.state, plan)
         elif wish == "auto" and parts.free.size:
             for spread in SPREADS:
                 known = replace(best.prior, **{name[:-1]: spread})
-                other = tried(_freed(best.free, name), known, best.work.state)
+                other = tried(_freed(best.free, name), known, best.work.state, short)
                 if other.judged.deviance >= best.judged.deviance:
                     break
                 best = other
@@ -280,15 +284,22 @@ def _freed(free: Free, name: str) -> Free:
 
 
 def _without_unreal(
-    whole: State, choice: _Choice, unseen: Any, noise: Noise, kept: Any, atoms: xr.Dataset, params: ImagesParams
+    whole: State,
+    relative: F64,
+    choice: _Choice,
+    unseen: Any,
+    noise: Noise,
+    kept: Any,
+    atoms: xr.Dataset,
+    params: ImagesParams,
 ) -> tuple[State, list[Entry]]:
-    """Take away the atoms without which held-out images would be explained better."""
+    """Take away the atoms that explain little of the fitted images, and of the held-out ones less than nothing."""
     if not params.sites:
         return whole, []
     rise = gain_of_atoms(unseen, choice.judged.state, choice.judged.models, noise)
     fixed = np.isin(whole.number, atoms["atom"].values[kept])
-    unreal = np.flatnonzero((rise < 0) & ~fixed)
-    text = "held-out images are explained better without it"
+    unreal = np.flatnonzero((rise < 0) & low(relative, DOUBT) & ~fixed)
+    text = "stands low among the others, and held-out images are explained better without it"
     dropped = [
         Entry("removed", text, params.rounds + 1, int(whole.number[i]), tuple(whole.position[i]), float(rise[i]))
         for i in unreal
