@@ -102,9 +102,9 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     or are closer than `separation`, added where the residuals hold one with `significance`, and those that stand low
     among the others are taken out once to see whether the images ask for them again. Every change is an entry of the
     ledger, with R1 before and after it. Heights and widths become free only where that lowers the deviance of the
-    held-out images, whose own poses and intensities alone are fitted. Atoms that stand low and without which
-    the held-out images would be explained better are removed. At the end all images are fitted. Sites that a person added or accepted
-    (`refine.edits`) stay; where one removed or rejected a site, none is added.
+    held-out images, whose own poses and intensities alone are fitted. Atoms that stand low and without which the
+    held-out images would be explained better are removed. At the end all images are fitted. Sites that a person added
+    or accepted (`refine.edits`) stay; where one removed or rejected a site, none is added.
 
     `r1` is sum|model - image| / sum|image| of each image at the end; `r_free` of the held-out images, before they were
     used, as `r_work` of the others. `displacement` is how far each atom moved, NaN for added ones. The mean turn, the
