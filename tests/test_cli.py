@@ -38,7 +38,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert execute([]) == 0
     assert capsys.readouterr().out == text
-    for name in ("run", "check", "plan", "stages", "schemas", "show", "verify", "bench"):
+    for name in ("run", "check", "plan", "stages", "schemas", "show", "verify", "plan-experiment", "bench"):
         assert f"  {name} " in text
         assert execute([name, "--help"]) == 0
         assert "--json" in capsys.readouterr().out
