@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from aetx.core.ledger import continued, entries, last_round
 from aetx.errors import InputError, Problem
 from aetx.model import positions
 
@@ -74,7 +75,7 @@ def apply(stage: str, atoms: xr.Dataset, edits: xr.Dataset, reach: float) -> xr.
         With every edit that cannot be followed.
     """
     model = _Model(stage, atoms, reach)
-    for one in _entries(edits):
+    for one in _read(edits):
         model.follow(one)
     if model.problems:
         raise InputError(model.problems, "edits that cannot be followed")
@@ -93,7 +94,7 @@ class _Edit:
     target: F64
 
 
-def _entries(edits: xr.Dataset) -> list[_Edit]:
+def _read(edits: xr.Dataset) -> list[_Edit]:
     words = {name: edits[name].values.astype(str) for name in ("action", "reason", "author")}
     places = {
         name: edits[name].sel(axis=["x", "y", "z"]).transpose("entry", "place", "axis").values.astype(float)
@@ -257,45 +258,18 @@ def _blank(one: xr.Variable, new: NDArray[np.bool_]) -> xr.Variable:
 
 
 def _with_ledger(atoms: xr.Dataset, notes: list[tuple[_Edit, int, F64]]) -> xr.Dataset:
-    """Return atoms with further entries at the end of their ledger."""
-    unknown = np.full(len(notes), np.nan)
-    place = np.reshape([place for *_, place in notes], (-1, 3)).astype(np.float64)
-    none = {"units": "1"}
-    new: dict[str, tuple[Any, ...]] = {
-        "ledger_action": ("entry", np.array([DONE[edit.action] for edit, *_ in notes], np.str_)),
-        "ledger_reason": ("entry", np.array([edit.reason for edit, *_ in notes], np.str_)),
-        "ledger_author": ("entry", np.array([edit.author for edit, *_ in notes], np.str_)),
-        "ledger_round": ("entry", np.zeros(len(notes), np.int32), none),
-        "ledger_atom": ("entry", np.array([number for _, number, _ in notes], np.int64), none),
-        "ledger_position": (("entry", "axis"), place, {"units": "angstrom"}),
-        "ledger_score": ("entry", unknown, none),
-        "ledger_r_before": ("entry", unknown, none),
-        "ledger_r_after": ("entry", unknown, none),
-    }
-    added = xr.Dataset(new, {"axis": ["x", "y", "z"]})
-    earlier = [str(name) for name, one in atoms.data_vars.items() if "entry" in one.dims]
-    if not earlier:
-        return atoms.assign(added.data_vars)
-    size = {"entry": atoms.sizes["entry"]}
-    joined: dict[str, Any] = {}
-    for name in dict.fromkeys([*earlier, *new]):
-        like = atoms[name] if name in earlier else added[name]
-        first = atoms[name] if name in earlier else _unknown(like, size["entry"])
-        last = added[name] if name in new else _unknown(like, len(notes))
-        values = np.concatenate([one.transpose("entry", ...).values.astype(_plain(like)) for one in (first, last)])
-        joined[name] = (like.transpose("entry", ...).dims, values, like.attrs)
-    return atoms.drop_dims("entry").assign(joined)
-
-
-def _plain(like: xr.DataArray) -> Any:
-    return np.str_ if like.dtype.kind in "UTO" else like.dtype
-
-
-def _unknown(like: xr.DataArray, count: int) -> xr.DataArray:
-    """Return entries of which a column knows nothing."""
-    fill: Any = np.nan if like.dtype.kind == "f" else "" if like.dtype.kind in "UTO" else 0
-    shape = tuple(count if dim == "entry" else size for dim, size in zip(like.dims, like.shape, strict=True))
-    return xr.DataArray(np.full(shape, fill, _plain(like)), dims=like.dims, attrs=like.attrs)
+    """Return atoms with further entries at the end of their ledger, in the round in which they are."""
+    made = entries(
+        np.array([DONE[edit.action] for edit, *_ in notes], np.str_),
+        np.array([edit.reason for edit, *_ in notes], np.str_),
+        np.array([number for _, number, _ in notes], np.int64),
+        np.reshape([place for *_, place in notes], (-1, 3)),
+        np.full(len(notes), np.nan),
+        last_round(atoms),
+    )
+    return continued(
+        atoms, made.assign(ledger_author=("entry", np.array([edit.author for edit, *_ in notes], np.str_)))
+    )
 
 
 def _written(place: F64) -> str:

@@ -29,30 +29,36 @@ def refined(dataset: xr.Dataset) -> list[Picture]:
 
 
 def _agreement(dataset: xr.Dataset) -> list[Picture]:
-    """Draw R1 of each image, those held out apart from those used."""
-    if "r1" not in dataset or dataset["r1"].dims != ("tilt",) or not np.isfinite(dataset["r1"].values).any():
+    """Draw R1 of each image at the end, and R free of those that were held out before."""
+    if not _by_tilt(dataset, "r1"):
         return []
     across, text = tilt_axis(dataset)
-    values = dataset["r1"].values.astype(float)
-    held = dataset["held_out"].values.astype(bool) if "held_out" in dataset else np.zeros(values.size, bool)
     made = style.figure(2.7)
     axes = style.chart(made.subplots(), text, "R1", "Each image")
-    axes.vlines(across, 0, values, color=style.LINE, linewidth=1)
-    said = []
-    for part, words, colour, shape in ((~held, "used", style.BLUE, "o"), (held, "held out", style.ORANGE, "D")):
-        if not np.isfinite(values[part]).any():
+    said, highest = [], 0.0
+    for name, words, colour, shape in (
+        ("r1", "at the end", style.BLUE, "o"),
+        ("r_free", "held out", style.ORANGE, "D"),
+    ):
+        if not _by_tilt(dataset, name):
             continue
-        mean = float(np.nanmean(values[part]))
-        name = "R1" if words == "used" else "R free"
-        axes.plot(across[part], values[part], shape, color=colour, markersize=4.5, label=f"{words}, mean {mean:.4g}")
+        values = dataset[name].values.astype(float)
+        known = np.isfinite(values)
+        mean, worst = float(values[known].mean()), float(values[known].max())
+        axes.vlines(across[known], 0, values[known], color=style.LINE, linewidth=1)
+        axes.plot(across[known], values[known], shape, color=colour, markersize=4.5, label=f"{words}, mean {mean:.4g}")
         axes.axhline(mean, color=colour, linewidth=0.9, linestyle=(0, (5, 3)))
-        said.append(
-            f"{name} of the {int(part.sum())} images {words}: mean {mean:.4g}, worst {np.nanmax(values[part]):.4g}"
-        )
-    axes.set_ylim(0, 1.3 * float(np.nanmax(values)))
+        what = "R1 of {} images at the end" if name == "r1" else "R free of {} images while they were held out"
+        said.append(f"{what.format(int(known.sum()))}: mean {mean:.4g}, worst {worst:.4g}")
+        highest = max(highest, worst)
+    axes.set_ylim(0, 1.3 * highest)
     style.legend(axes, loc="upper right", ncols=2)
-    note = "No atom was fitted to the images held out." if held.any() else "No image was held out: there is no R free."
-    return [Picture("r-factors", "Agreement with the images", "; ".join(said) + f". {note}", made)]
+    note = "" if len(said) > 1 else " No image was held out: there is no R free."
+    return [Picture("r-factors", "Agreement with the images", "; ".join(said) + f".{note}", made)]
+
+
+def _by_tilt(dataset: xr.Dataset, name: str) -> bool:
+    return name in dataset and dataset[name].dims == ("tilt",) and bool(np.isfinite(dataset[name].values).any())
 
 
 def _error_bars(dataset: xr.Dataset) -> list[Picture]:
@@ -76,10 +82,9 @@ def _error_bars(dataset: xr.Dataset) -> list[Picture]:
 
 def _moved(dataset: xr.Dataset) -> list[Picture]:
     """Draw how far atoms moved from where the refinement found them."""
-    if "start_position" not in dataset:
+    if "displacement" not in dataset or not _by_tilt(dataset, "r1"):
         return []
-    start = dataset["start_position"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values.astype(float)
-    step = PM * (positions(dataset) - start)
+    step = PM * dataset["displacement"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values.astype(float)
     known = np.isfinite(step).all(axis=1)
     if not known.any():
         return []
@@ -126,9 +131,9 @@ def _known_corrections(dataset: xr.Dataset) -> list[tuple[str, dict[str, np.ndar
         return np.asarray(dataset[name].values, float)
 
     angles = {
-        letter: values(name) - values(f"start_{name}")
+        letter: values(name) - values(f"stated_{name}")
         for name, letter in LETTERS.items()
-        if f"start_{name}" in dataset and name in dataset.variables
+        if f"stated_{name}" in dataset and name in dataset.variables
     }
     shifts = {name.replace("_", " "): values(name) for name in ("shift_x", "shift_y") if name in dataset}
     factor = {"scale": 100 * (values("scale") - 1)} if "scale" in dataset else {}

@@ -16,19 +16,18 @@ ONE, LENGTH, DEGREE = {"units": "1"}, {"units": "angstrom"}, {"units": "degree"}
 @pytest.fixture
 def refined(small_atoms: xr.Dataset) -> xr.Dataset:
     """Atoms with everything that a refinement knows."""
-    place = small_atoms["position"].values
-    start = place + np.array([0.03, 0.0, 0.04])
-    start[12] = np.nan
+    moved = np.tile([-0.03, 0.0, -0.04], (13, 1))
+    moved[12] = np.nan
     theta = np.linspace(-60, 60, 5)
     return small_atoms.assign(
         sigma=(("atom", "axis"), np.tile([0.03, 0.04, 0.12], (13, 1)) * np.linspace(1, 2, 13)[:, None], LENGTH),
-        start_position=(("atom", "axis"), start, LENGTH),
-        r1=("tilt", np.array([0.1, 0.2, 0.1, 0.3, 0.1]), ONE),
-        held_out=("tilt", np.array([0, 1, 0, 1, 0], np.int8), ONE),
+        displacement=(("atom", "axis"), moved, LENGTH),
+        r1=("tilt", np.array([0.1, 0.2, 0.1, 0.2, 0.15]), ONE),
+        r_free=("tilt", np.array([np.nan, 0.25, np.nan, 0.35, np.nan]), ONE),
         shift_x=("tilt", np.full(5, 0.3), LENGTH),
         shift_y=("tilt", np.full(5, -0.4), LENGTH),
         scale=("tilt", np.full(5, 1.02), ONE),
-        start_theta=("tilt", theta - 0.5, DEGREE),
+        stated_theta=("tilt", theta - 0.5, DEGREE),
     ).assign_coords(
         tilt=("tilt", np.arange(5), ONE),
         phi=("tilt", np.zeros(5), DEGREE),
@@ -46,8 +45,8 @@ def test_refined_atoms_show_error_bars_steps_agreement_and_corrections(refined: 
     assert {"error-bars", "moved", "r-factors", "corrections"} <= set(told)
     assert "median 19.5" in told["error-bars"]
     assert told["moved"] == "Median 5 pm, farthest 5 pm, over 12 atoms; 1 were added and have no start."
-    assert "R1 of the 3 images used: mean 0.1, worst 0.1" in told["r-factors"]
-    assert "R free of the 2 images held out: mean 0.25, worst 0.3" in told["r-factors"]
+    assert "R1 of 5 images at the end: mean 0.15, worst 0.2" in told["r-factors"]
+    assert "R free of 2 images while they were held out: mean 0.3, worst 0.35" in told["r-factors"]
     assert told["corrections"] == "Root mean squares: θ 0.5, shift x 0.3, shift y 0.4, scale 2."
 
 
@@ -55,7 +54,7 @@ def test_only_what_is_there_is_drawn(refined: xr.Dataset, small_atoms: xr.Datase
     usual = set(captions(small_atoms))
     assert not usual & {"error-bars", "moved", "r-factors", "corrections"}
     assert set(captions(small_atoms.assign(sigma=refined["sigma"]))) - usual == {"error-bars", "properties"}
-    without = refined.drop_vars(["held_out", "shift_x", "shift_y", "scale", "start_theta"])
+    without = refined.drop_vars(["r_free", "shift_x", "shift_y", "scale", "stated_theta"])
     told = captions(without)
     assert "corrections" not in told
     assert "No image was held out" in told["r-factors"]
@@ -75,7 +74,7 @@ def test_a_residual_shows_the_worst_the_middle_and_the_best_image(
     assert chosen(np.array([0.2])) == {"worst": 0}
     assert chosen(np.array([0.2, 0.1])) == {"worst": 0, "best": 1}
     assert chosen(np.array([np.nan, np.nan])) == {"worst": 0}
-    found = residual(small_atoms, small_series, width=0.9, gain=1.0, offset=0.5).load()
+    found = residual(small_atoms, small_series, profile="gaussian", width=0.9, gain=1.0, offset=0.5).load()
     pictures = {one.name: one for one in draw(found)}
     assert set(pictures) == {"residual", "agreement"}
     assert "Mean chi square" in pictures["residual"].caption

@@ -104,7 +104,7 @@ def test_dropping_an_edit_undoes_it(atoms: xr.Dataset, tmp_path: Path) -> None:
     xr.testing.assert_identical(edits(atoms, stated(tmp_path, *lines)), whole)
     without = edits(atoms, stated(tmp_path, lines[2]))
     assert list(without["atom"].values) == list(atoms["atom"].values)
-    nothing = edits(atoms, stated(tmp_path)).drop_dims("entry")
+    nothing = edits(atoms, stated(tmp_path))
     xr.testing.assert_equal(nothing, atoms)
 
 

@@ -23,13 +23,15 @@ F64 = NDArray[np.float64]
 
 OF_TILT = ("shift_x", "shift_y", "scale", "background")
 """What refined atoms know of each image beside its angles."""
+STRETCH = ("xx", "yy", "xy")
+"""Parts of the symmetric distortion of an image, which turns p into (1 + stretch) p."""
 
 
 class ResidualParams(Params):
     """Parameters of `residual`."""
 
-    profile: Literal["gaussian", "kirkland"] = Field(
-        "gaussian", description="shape of an atom: a Gaussian, or that with the element's scattering factor f(q)/f(0)"
+    profile: Literal["kirkland", "gaussian"] = Field(
+        "kirkland", description="shape of an atom: a Gaussian, or that with the element's scattering factor f(q)/f(0)"
     )
     width: Length = Field(
         0.45, gt=0, le=10, description="Gaussian standard deviation of atoms that bring no width of their own"
@@ -78,9 +80,9 @@ def residual(atoms: xr.Dataset, series: xr.Dataset, params: ResidualParams) -> x
         model = k c + b,   residual = (o - model) / v ** 1/2,   r1 = sum |o - model| / sum |o|,
 
     and `chi_square` is the mean of residual**2 over the pixels: 1 where the model and the variance are right. Refined
-    atoms bring the angles and the shifts, scale and background of each image; what they do not bring is taken from the
-    series, a shift of 0, and scale and background by least squares. A width that is not there is `width`, an intensity
-    that is not there the same for all.
+    atoms bring the angles, the shifts, the stretch, the scale and the background of each image; what they do not bring
+    is taken from the series, a shift of 0, and scale and background by least squares. A width that is not there is
+    `width`, an intensity that is not there the same for all.
 
     The variance is that of the series; else `gain` (max(model, 0) + offset); else, where no gain is stated, the line
     a + b max(model, 0), a and b not negative, that fits the squared differences of an image best, and `chi_square` is
@@ -98,7 +100,8 @@ def residual(atoms: xr.Dataset, series: xr.Dataset, params: ResidualParams) -> x
     known = _images(atoms, series)
     scene = _scene(atoms, series, params)
     given = [series["image"], *(series[name] for name in ("mask", "variance") if name in series)]
-    poses = xr.DataArray(np.stack([known[name] for name in (*NAMES, *OF_TILT)], axis=1), dims=("tilt", "pose"))
+    columns = [known[name] for name in (*NAMES, *OF_TILT, *STRETCH)]
+    poses = xr.DataArray(np.stack(columns, axis=1), dims=("tilt", "pose"))
     model, rest, *numbers = xr.apply_ufunc(
         _compared,
         *given,
@@ -136,9 +139,11 @@ class Scene:
     corner: F64
     step: float
 
-    def image(self, angles: F64, shift: F64, rows: int, columns: int) -> F32:
-        """Draw the atoms; angles in degree, shift of the rotation centre."""
+    def image(self, angles: F64, shift: F64, stretch: F64, rows: int, columns: int) -> F32:
+        """Draw the atoms; angles in degree, shift of the rotation centre, stretch xx, yy and xy."""
         turned = rendering.to_camera(self.position, *np.deg2rad(angles))[:, :2]
+        xx, yy, xy = stretch
+        turned = turned @ np.array([[1 + xx, xy], [xy, 1 + yy]])
         seen = np.ascontiguousarray(((turned + shift - self.corner) / self.step).T)
         width = self.width / self.step
         if self.species is None:
@@ -150,7 +155,7 @@ def _images(atoms: xr.Dataset, series: xr.Dataset) -> dict[str, F64]:
     """Return angles, shifts, scale and background of each image; NaN for a scale and a background to be fitted."""
     count = series.sizes["tilt"]
     known: dict[str, F64] = {name: series[name].values.astype(float) for name in NAMES}
-    known |= {name: np.full(count, 0.0 if name.startswith("shift") else np.nan) for name in OF_TILT}
+    known |= {name: np.full(count, np.nan if name in ("scale", "background") else 0.0) for name in (*OF_TILT, *STRETCH)}
     if "tilt" not in atoms.dims:
         return known
     missing = sorted(set(series["tilt"].values.tolist()) - set(atoms["tilt"].values.tolist()))
@@ -159,6 +164,8 @@ def _images(atoms: xr.Dataset, series: xr.Dataset) -> dict[str, F64]:
         fix = "give the series that the atoms were refined to, or a part of it"
         raise InputError(Problem("measure.residual: atoms", "tilt", found, "all images of the series", fix))
     refined = atoms.sel(tilt=series["tilt"].values)
+    if "stretch" in refined:
+        known |= {name: refined["stretch"].sel(component=name).values.astype(float) for name in STRETCH}
     return known | {name: refined[name].values.astype(float) for name in known if name in refined.variables}
 
 
@@ -201,7 +208,7 @@ def _one(
     image: F32, seen: NDArray[np.bool_], known: F32 | None, pose: F64, scene: Scene, gain: float | None, offset: float
 ) -> tuple[Any, ...]:
     seen = seen & np.isfinite(image)
-    drawn = scene.image(pose[:3], pose[3:5], *image.shape)
+    drawn = scene.image(pose[:3], pose[3:5], pose[7:], *image.shape)
     scale, background = _levels(drawn[seen], image[seen], pose[5], pose[6])
     model = np.float32(scale) * drawn + np.float32(background)
     rest = np.where(seen, image - model, np.float32(np.nan))
