@@ -18,7 +18,7 @@ from aetx.core.tomography import origin, pixel_size, rotations
 from aetx.errors import InputError, Problem
 from aetx.kernels.mixtures import gaussians
 from aetx.kernels.refinement import Scene, State
-from aetx.kernels.rendering import REACH, TAIL
+from aetx.kernels.rendering import TAIL
 from aetx.kernels.scattering import kirkland
 from aetx.model import units
 
@@ -43,6 +43,10 @@ class Problem3D:
     """Specimen position of the rotation centre, angstrom."""
     corner: tuple[slice, slice]
     """Rows and columns of the images that the scene holds."""
+    weight: F64
+    """Weights of the Gaussians whose sum is the profile of each sort, (sorts, Gaussians)."""
+    spread: F64
+    """Their standard deviations, angstrom."""
 
 
 def problem_of(
@@ -81,6 +85,7 @@ def problem_of(
     images, seen = _images(stage, series, part)
     corner = np.array([float(series[axis][part[i].start]) for axis, i in (("x", 1), ("y", 0))])
     wide = _widths(atoms, width)
+    weight, spread = _mixtures(species, profile, float(wide.min()))
     padding, padded, transfer = _transfer(species, profile, images.shape[1:], step)
     scene = Scene(
         images,
@@ -89,7 +94,7 @@ def problem_of(
         transfer,
         padding,
         padded,
-        np.array([_effective(int(one), float(np.median(wide))) if profile == "kirkland" else 0.0 for one in species]),
+        np.array([_effective(*pair, float(np.median(wide))) for pair in zip(weight, spread, strict=True)]),
         seen,
         torch.get_num_threads(),
     )
@@ -108,7 +113,7 @@ def problem_of(
         background,
         stretch,
     )
-    return Problem3D(scene, state, species, centre, part)
+    return Problem3D(scene, state, species, centre, part, weight, spread)
 
 
 def refined(series: xr.Dataset, problem: Problem3D, state: State) -> xr.Dataset:
@@ -216,13 +221,18 @@ def _transfer(
     return padding, (rows, columns), [(kirkland(int(z), q) / kirkland(int(z), 0.0)).astype(np.float32) for z in species]
 
 
-def _effective(number: int, width: float) -> float:
-    """Return by how much a scattering factor spreads a Gaussian, as one Gaussian of the same peak sees it, angstrom."""
-    weight, spread = gaussians(lambda q: kirkland(number, q) / kirkland(number, 0.0), width)
+def _mixtures(species: NDArray[np.int32], profile: Profile, width: float) -> tuple[F64, F64]:
+    """Return weights and spreads of the Gaussians whose sum is the profile of each sort, (sorts, Gaussians) each."""
+    if profile == "gaussian":
+        return np.ones((len(species), 1)), np.zeros((len(species), 1))
+    pairs = [gaussians(lambda q, z=int(z): kirkland(z, q) / kirkland(z, 0.0), width) for z in species]  # type: ignore[misc]
+    weight, spread = (np.zeros((len(pairs), max(len(one[0]) for one in pairs))) for _ in range(2))
+    for row, (share, wide) in enumerate(pairs):
+        weight[row, : share.size], spread[row, : wide.size] = share, wide
+    return weight, spread
+
+
+def _effective(weight: F64, spread: F64, width: float) -> float:
+    """Return by how much a profile spreads a Gaussian, as one Gaussian of the same peak sees it, angstrom."""
     peak = (weight / (width**2 + spread**2)).sum()
     return math.sqrt(max(1.0 / peak - width**2, 0.0))
-
-
-def reach(width: float | None) -> float:
-    """Return how far the picture of an atom of a width reaches, angstrom."""
-    return REACH * (START if width is None else width)
