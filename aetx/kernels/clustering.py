@@ -143,6 +143,31 @@ def mixture(values: F64, labels: I64, parts: int) -> Mixture:
     return Mixture(found.mean[order], found.sigma[order], found.share[order], found.log_likelihood)
 
 
+def starts(intensity: F64, parts: int) -> list[I64]:
+    """Return classes from which a mixture may grow: by k-means, by k-means of logarithms, and of equal size.
+
+    The least sum of squares likes classes of one size, and rather cuts a large one in two than let a rare one be; the
+    other starts do not, and the likelihood tells which was right.
+
+    Parameters
+    ----------
+    intensity
+        Shape (values,); for the logarithms, what is below a thousandth of the highest counts as that.
+    parts
+        Number of classes.
+    """
+    floor = 1e-3 * float(np.abs(intensity).max())
+    ranks = np.argsort(np.argsort(intensity, kind="stable"), kind="stable")
+    logs = np.log(np.maximum(intensity, floor)) if floor > 0 else intensity
+    found = [k_means(intensity, parts), k_means(logs, parts), ranks * parts // intensity.size]
+    return [labels for labels in found if np.bincount(labels, minlength=parts).min() > 0]
+
+
+def likeliest(values: F64, begun: list[I64], parts: int) -> Mixture:
+    """Return the mixture of the highest likelihood of those that grow from several classes; see `mixture`."""
+    return max((mixture(values, labels, parts) for labels in begun), key=lambda one: one.log_likelihood)
+
+
 def _floor(values: F64) -> float:
     return max(NARROWEST * float(values.std()), 1e-12 * float(np.abs(values).max()), 1e-300)
 
@@ -182,6 +207,15 @@ def ordered_posterior(values: F64, of: Mixture) -> F64:
     likelier to be of a brighter part than one at it.
     """
     return posterior(np.clip(values, of.mean[0], of.mean[-1]), of)
+
+
+def above_lowest(values: F64, of: Mixture) -> F64:
+    """Return the probability that each value is not of the lowest part; above the next mean it stays as it is there.
+
+    A wide lowest part, as of noise, would else claim what lies between or beyond narrower ones. Shape (values,).
+    """
+    found: F64 = 1 - posterior(np.clip(values, of.mean[0], of.mean[1]), of)[:, 0]
+    return found
 
 
 def criterion(of: Mixture, count: int) -> float:

@@ -40,7 +40,7 @@ def cells(position: F64, radius: float) -> Cells:
 
 
 class Local(NamedTuple):
-    """Classes, shape (atoms,), how many changed in each round, and whether they came to rest."""
+    """Classes, shape (atoms,), how many changed in each round, and whether that came to an end before the last."""
 
     labels: I64
     changes: I64
@@ -77,17 +77,19 @@ def local_classes(boxes: F32, position: F64, labels: I64, parts: int, radius: fl
     now = labels[order]
     active = np.ones(now.size, np.bool_)
     changes: list[int] = []
+    settled = False
     for _ in range(rounds):
         found = _nearest(ordered, now, active, parts, radius, least, *rest)
         changed = found != now
         changes.append(int(changed.sum()))
         now = found
-        if changes[-1] == 0 or (len(changes) >= STEADY and len(set(changes[-STEADY:])) == 1):
+        settled = changes[-1] == 0 or (len(changes) >= STEADY and len(set(changes[-STEADY:])) == 1)
+        if settled:
             break
         active = _touched(changed, radius, *rest)
     result = np.empty_like(labels)
     result[order] = now
-    return Local(result, np.array(changes), changes[-1] == 0)
+    return Local(result, np.array(changes), settled)
 
 
 @njit(nogil=True, cache=True)

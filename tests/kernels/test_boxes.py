@@ -105,7 +105,8 @@ def test_two_atoms_that_swap_for_ever_end_after_five_equal_rounds() -> None:
     position = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
     found = surroundings.local_classes(cut, position, np.array([1, 0, 0, 1]), 2, 5.0, 1, 100)
     assert found.changes.tolist() == [4, 4, 4, 4, 4]
-    assert not found.settled
+    assert found.settled
+    assert not surroundings.local_classes(cut, position, np.array([1, 0, 0, 1]), 2, 5.0, 1, 4).settled
 
 
 def test_an_atom_with_too_few_of_its_own_around_stays_what_it_is() -> None:

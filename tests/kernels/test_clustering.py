@@ -107,3 +107,24 @@ def test_equal_values_are_one_part_without_a_warning() -> None:
     found = clustering.mixture(np.full(10, 2.0), np.zeros(10, np.int64), 1)
     assert found.mean[0] == 2.0
     np.testing.assert_array_equal(clustering.posterior(np.full(3, 2.0), found), 1.0)
+
+
+def test_a_rare_class_beside_a_common_broad_one_is_found_by_likelihood_where_squares_are_misled() -> None:
+    rng = np.random.default_rng(0)
+    kind = np.repeat([0, 1, 2], [60, 470, 470])
+    values = np.array([1.0, 1.36, 2.58])[kind] * (1 + rng.uniform(-0.12, 0.12, 1000))
+    assert (clustering.k_means(values, 3) == kind).mean() < 0.6
+    found = clustering.likeliest(values, clustering.starts(values, 3), 3)
+    assert (clustering.ordered_posterior(values, found).argmax(1) == kind).mean() > 0.97
+
+
+def test_starts_leave_no_class_empty() -> None:
+    values = np.array([0.0, 0.0, 0.0, 5.0])
+    for labels in clustering.starts(values, 2):
+        assert np.bincount(labels, minlength=2).min() > 0
+
+
+def test_a_wide_lowest_part_does_not_claim_what_lies_between_the_others() -> None:
+    of = clustering.Mixture(np.array([-3.0, 0.0, 1.0]), np.array([2.0, 0.1, 0.1]), np.full(3, 1 / 3), 0.0)
+    assert clustering.posterior(np.array([0.5]), of)[0, 0] > 0.9
+    assert clustering.above_lowest(np.array([-9.0, -3.0, 0.0, 0.5, 9.0]), of) == pytest.approx([0, 0, 1, 1, 1], abs=0.05)

@@ -56,11 +56,13 @@ def specimen(noise: float = 0.1, two: bool = False, seed: int = 0) -> tuple[xr.D
 def test_planted_false_sites_are_rejected_and_all_atoms_stay(method: dict[str, Any], two: bool) -> None:
     sites, made, count = specimen(two=two)
     found = classify(sites, made, species=1 + two, **method)
-    assert found["atom"].values.tolist() == list(range(1000, 1000 + count))
+    kept, told = found["atom"].values, found["ledger_atom"].values
+    assert sorted([*kept, *told]) == list(range(1000, 1373))
+    assert (kept >= 1000 + count).sum() == 0
+    assert (told < 1000 + count).sum() <= ("scale" in method)
     assert found["exists"].values.min() > 0.5
     assert found["intensity"].attrs["units"] == "angstrom**2"
-    assert found["ledger_atom"].values.tolist() == list(range(1000 + count, 1373))
-    np.testing.assert_allclose(found["ledger_position"], sites["position"].values[count:])
+    np.testing.assert_allclose(found["ledger_position"], sites["position"].sel(atom=told))
     assert set(found["ledger_action"].values) == {"removed"}
     assert set(found["ledger_round"].values) == {1}
     assert found["ledger_score"].values.max() < 0.5
@@ -153,6 +155,20 @@ def test_the_ledger_goes_on_where_it_was() -> None:
     second = classify(first, made)
     assert second["ledger_round"].values.tolist() == [1] * 30 + [2] * 30
     assert second.sizes["atom"] == count
+
+
+def test_what_a_person_added_or_accepted_is_not_rejected() -> None:
+    sites, made, count = specimen()
+    entry = {
+        "ledger_action": ("entry", np.array(["accepted", "rejected"])),
+        "ledger_author": ("entry", np.array(["a person", "a person"])),
+        "ledger_round": ("entry", np.zeros(2, np.int32), {"units": "1"}),
+        "ledger_atom": ("entry", np.array([1000 + count, 1001 + count]), {"units": "1"}),
+        "ledger_position": (("entry", "axis"), np.zeros((2, 3)), {"units": "angstrom"}),
+    }
+    found = classify(sites.assign(entry), made, keep="all")
+    assert found["flag"].values[count : count + 3].tolist() == [0, 64, 64]
+    assert found["ledger_author"].values[:3].tolist() == ["a person", "a person", ""]
 
 
 def test_blocks_of_the_volume_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from aetx.core import Forecast, InputSizes, Length, optional, stage
 from aetx.core.brightness import REJECTED, BoxParams, Brightness, brightness, brightness_forecast, indices
+from aetx.core.edits import decided
 from aetx.core.halo import Box
 from aetx.core.ledger import continued, entries, last_round
 from aetx.core.peaks import Blocks
@@ -90,8 +91,8 @@ def atoms(atoms: xr.Dataset, volume: xr.Dataset | None, params: AtomsParams, mem
 
     With a volume, cubic splines give the density on a lattice centred at each site, finer than the voxels; the ball
     inscribed in that box is used, and `intensity` becomes its integral. Without a volume, the box is one number: the
-    `intensity` that the sites have, as from a fit to images. The partition of the intensities into `species` + 1
-    classes with the least sum of squares (k-means, the optimum itself) comes first; then
+    `intensity` that the sites have, as from a fit to images. The first two methods begin with the partition of the
+    intensities into `species` + 1 classes with the least sum of squares (k-means, the optimum itself).
 
     - `two_step`: the mean box of the faintest but one is taken, with the constant below the Gaussian that fits it; an
       atom is what differs more from the constant than from the mean box, by absolute differences;
@@ -106,7 +107,7 @@ def atoms(atoms: xr.Dataset, volume: xr.Dataset | None, params: AtomsParams, mem
     surface cannot be told from a bright peak of noise. `support` then rejects sites outside a loose support and keeps
     those within a tight one, whatever their intensity: Otsu's threshold of the averaged density, without small pieces
     and with gaps closed. `ledger_score` is the intensity over the mean of the atoms kept. A site whose intensity is
-    not known is kept. Computes; the volume is read in blocks.
+    not known, or that a person added or accepted (`refine.edits`), is kept. Computes; the volume is read in blocks.
 
     References
     ----------
@@ -127,6 +128,7 @@ def atoms(atoms: xr.Dataset, volume: xr.Dataset | None, params: AtomsParams, mem
         accepted = (accepted | tight) & loose
         reason[~loose] = OUTSIDE
         reason[found.accepted != accepted] = np.where(loose, INSIDE, OUTSIDE)[found.accepted != accepted]
+    accepted |= decided(atoms).kept
     if not accepted.any():
         warnings.warn("classify.atoms rejects all sites", AetxWarning, stacklevel=2)
     return _table(atoms, bright, found, accepted, reason, params)
@@ -170,7 +172,7 @@ def _found(bright: Brightness, known: Flags, params: AtomsParams) -> _Found:
         classes = np.zeros(values.size, np.int64)
         classes[real] = 1 + clustering.k_means(values[real], parts)
         fitted = clustering.described(values, classes, parts + 1)
-        exists[known] = 1 - clustering.ordered_posterior(values, fitted)[:, 0]
+        exists[known] = clustering.above_lowest(values, fitted)
         threshold = float(clustering.thresholds(fitted)[0])
     accepted[known] = real
     return _Found(accepted, exists, threshold, text)
@@ -185,14 +187,14 @@ def _mixture(values: F64, exists: F64, params: AtomsParams) -> float:
         exists[values <= 0] = 0.0
     used = np.isfinite(scaled)
     few, more = (
-        clustering.mixture(scaled[used], clustering.k_means(scaled[used], parts), parts)
+        clustering.likeliest(scaled[used], clustering.starts(values[used], parts), parts)
         for parts in (params.species, params.species + 1)
     )
     count = int(used.sum())
     worth = clustering.criterion(more, count) < clustering.criterion(few, count)
     if not worth or clustering.distinctness(more) < params.distinct:
         return 0.0 if not used.all() else np.nan
-    exists[used] = 1 - clustering.ordered_posterior(scaled[used], more)[:, 0]
+    exists[used] = clustering.above_lowest(scaled[used], more)
     least = float(clustering.thresholds(more)[0])
     return float(np.exp(least)) if params.scale == "logarithmic" else least
 

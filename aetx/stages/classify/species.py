@@ -81,23 +81,25 @@ def species(
 
     With a volume, cubic splines give the density on a lattice centred at each atom, finer than the voxels; the ball
     inscribed in that box is used, and `intensity` becomes its integral. Without a volume, the box is one number: the
-    `intensity` that the atoms have, as from a fit to images. All methods start from the partition of the intensities
-    into as many classes as there are elements with the least sum of squares (k-means, the optimum itself):
+    `intensity` that the atoms have, as from a fit to images.
 
-    - `k_means` stays there;
-    - `templates`: each box goes to the nearest mean box by absolute differences, until none changes;
-    - `local`: each box goes to the nearest mean box of the atoms within `radius`, by squared differences, all atoms at
-      once, until none changes or five rounds changed equally many; a class with fewer than `least` members there is not
-      compared, and an atom whose own has fewer stays what it is. It is indifferent to a brightness that varies slowly
-      over the particle;
-    - `mixture`: the most probable part of a mixture of normal distributions.
+    - `k_means`: the partition of the intensities with the least sum of squares, the optimum itself. It may cut a common
+      element in two and leave a rare one undivided;
+    - `mixture`: the most probable part of a mixture of normal distributions, the likeliest of those that grow from the
+      partitions by k-means, by k-means of the logarithms, and into equal numbers;
+    - `templates`: from there, each box goes to the nearest mean box by absolute differences, until none changes;
+    - `local`: from there, each box goes to the nearest mean box of the atoms within `radius`, by squared differences,
+      all atoms at once, until none changes or five rounds changed equally many; a class with fewer than `least` members
+      there is not compared, and an atom whose own has fewer stays what it is. It is indifferent to a brightness that
+      varies slowly over the particle.
 
-    `probability` is the posterior of such a mixture, fitted from the classes found. After `local` it is that of
+    `probability` is the posterior of such a mixture, grown from the classes found. After `local` it is that of
     `flat_intensity` = intensity / level, where the level is the sum of the intensities within `radius` over that of the
     means of their classes. `confusion` is what it leads to expect: the fraction of the atoms of one element that are
     assigned to another; `threshold` is where neighbouring elements part. Intensities that are not normally distributed
-    make it wrong. Atoms that `classify.atoms` rejected, or whose intensity is not known, have species 0. Computes; the
-    volume is read in blocks.
+    make them wrong. A larger ball counts more of an atom and averages more noise, until it reaches the neighbours.
+    Atoms that `classify.atoms` rejected, or whose intensity is not known, have species 0. Computes; the volume is read
+    in blocks.
 
     References
     ----------
@@ -106,9 +108,7 @@ def species(
     numbers = _elements(atoms, params)
     bright = brightness("classify.species", atoms, volume, params, memory)
     values = bright.intensity
-    if params.scale == "logarithmic":
-        values = np.log(np.where(values > 0, values, np.nan))
-    used = np.isfinite(values)
+    used = np.isfinite(values) & ((values > 0) | (params.scale == "linear"))
     if not used.all():
         text = f"{int((~used).sum())} atoms have no intensity that can be compared: their species is unknown"
         warnings.warn(text, AetxWarning, stacklevel=2)
@@ -145,30 +145,43 @@ class _Classes(NamedTuple):
 
 
 def _classes(values: F64, cut: NDArray[np.float32], position: F64, parts: int, params: SpeciesParams) -> _Classes:
-    start = labels = clustering.k_means(values, parts)
-    flat, settled = None, True
+    known = np.log(values) if params.scale == "logarithmic" else values
+    if params.method == "k_means":
+        labels = clustering.k_means(known, parts)
+        edges = [(known[labels == k].max(), known[labels == k + 1].min()) for k in range(parts - 1)]
+        threshold = np.array(edges).reshape(-1, 2).mean(axis=1)
+        probability = clustering.ordered_posterior(known, clustering.mixture(known, labels, parts))
+        return _Classes(labels, probability, np.exp(threshold) if known is not values else threshold, None)
+    fitted = clustering.likeliest(known, clustering.starts(values, parts), parts)
+    labels, flat = clustering.ordered_posterior(known, fitted).argmax(axis=1), None
+    if params.method != "mixture":
+        labels, flat = _compared(values, cut, position, labels, parts, params)
+        known = values if flat is None else flat
+        complete = np.bincount(labels, minlength=parts).min() > 0
+        begun = [labels] if complete else clustering.starts(known, parts)
+        fitted = clustering.likeliest(known, begun, parts)
+    threshold = clustering.thresholds(fitted)
+    if params.scale == "logarithmic":
+        threshold = np.exp(threshold)
+    return _Classes(labels, clustering.ordered_posterior(known, fitted), threshold, flat)
+
+
+def _compared(
+    values: F64, cut: NDArray[np.float32], position: F64, labels: I64, parts: int, params: SpeciesParams
+) -> tuple[I64, F64 | None]:
+    """Return classes by mean boxes, and after `local` the intensities without their level."""
+    flat = None
     if params.method == "templates":
-        labels, settled = boxes.by_template(cut, start, parts, False, params.rounds)
-    elif params.method == "local":
+        labels, settled = boxes.by_template(cut, labels, parts, False, params.rounds)
+    else:
         around = (params.radius, params.least)
-        local = surroundings.local_classes(cut, position, start, parts, *around, params.rounds)
-        labels, settled = local.labels, local.settled
+        labels, _, settled = surroundings.local_classes(cut, position, labels, parts, *around, params.rounds)
         expected = clustering.described(values, labels, parts).mean[labels]
         flat = values / surroundings.level(values, expected, position, *around)
     if not settled:
         text = "some atoms were still changing their species at the end: see their probability"
-        warnings.warn(text, AetxWarning, stacklevel=3)
-    known = values if flat is None else flat
-    complete = np.bincount(labels, minlength=parts).min() > 0
-    fitted = clustering.mixture(known, labels if complete else clustering.k_means(known, parts), parts)
-    probability = clustering.ordered_posterior(known, fitted)
-    threshold = clustering.thresholds(fitted)
-    if params.method == "k_means":
-        edges = [(values[labels == k].max(), values[labels == k + 1].min()) for k in range(parts - 1)]
-        threshold = np.array(edges).reshape(-1, 2).mean(axis=1)
-    if params.method == "mixture":
-        labels = probability.argmax(axis=1)
-    return _Classes(labels, probability, np.exp(threshold) if params.scale == "logarithmic" else threshold, flat)
+        warnings.warn(text, AetxWarning, stacklevel=4)
+    return labels, flat
 
 
 def _table(
