@@ -137,6 +137,11 @@ class State:
     stretch: F64
     """Symmetric distortion of each image, xx, yy, xy, shape (T, 3)."""
 
+    def distortion(self, tilt: int) -> F64:
+        """Return what an image does to a place in its plane, symmetric, shape (2, 2)."""
+        xx, yy, xy = self.stretch[tilt]
+        return np.array([[1.0 + xx, xy], [xy, 1.0 + yy]])
+
     def of_tilts(self, chosen: Any) -> State:
         """Return the same atoms in some of the images."""
         names = ("turned", "shift", "scale", "background", "stretch")
@@ -196,11 +201,8 @@ class Scene:
 
     def place(self, state: State, tilt: int) -> tuple[F64, F64]:
         """Return where the atoms show, x and y in pixels from the centre of pixel 0, both (N,)."""
-        seen = self.camera(state, tilt)
-        xx, yy, xy = state.stretch[tilt]
-        x = seen[:, 0] * (1.0 + xx) + seen[:, 1] * xy + state.shift[tilt, 0] - self.corner[0]
-        y = seen[:, 1] * (1.0 + yy) + seen[:, 0] * xy + state.shift[tilt, 1] - self.corner[1]
-        return x / self.step, y / self.step
+        seen = self.camera(state, tilt)[:, :2] @ state.distortion(tilt) + state.shift[tilt] - self.corner
+        return np.ascontiguousarray(seen[:, 0]) / self.step, np.ascontiguousarray(seen[:, 1]) / self.step
 
     def blurred(self, sort: int, draw: Callable[[int, int, int], F32]) -> F32:
         """Return what `draw(margin, rows, columns)` makes, with the profile of a sort."""
@@ -300,13 +302,17 @@ class Linear:
         """Atoms of each sort."""
         return members_of(self.state.sort, len(self.scene.transfer))
 
+    def axes(self, tilt: int) -> F64:
+        """Return how an image shows moves along x, y and z of the specimen, shape (3, 2)."""
+        return self.state.turned[tilt][:, :2] @ self.state.distortion(tilt)
+
     def levers(self, tilt: int) -> dict[str, tuple[F64 | float, F64 | float]]:
         """Return how each geometric unknown of a tilt moves the atoms, x and y, angstrom for each unit."""
-        p = self.places[tilt][2]
+        p, bent = self.places[tilt][2], self.state.distortion(tilt)
         return {
-            "turn_x": (0.0, -p[:, 2]),
-            "turn_y": (p[:, 2], 0.0),
-            "turn_z": (-p[:, 1], p[:, 0]),
+            "turn_x": (-p[:, 2] * bent[1, 0], -p[:, 2] * bent[1, 1]),
+            "turn_y": (p[:, 2] * bent[0, 0], p[:, 2] * bent[0, 1]),
+            "turn_z": (p[:, 0] * bent[1, 0] - p[:, 1] * bent[0, 0], p[:, 0] * bent[1, 1] - p[:, 1] * bent[0, 1]),
             "shift_x": (1.0, 0.0),
             "shift_y": (0.0, 1.0),
             "stretch_xx": (p[:, 0], 0.0),
@@ -359,7 +365,7 @@ class Linear:
             elif name == "width":
                 wider += atoms[:, column]
         if free.positions:
-            moved += atoms[:, :3] @ self.state.turned[tilt][:, :2]
+            moved += atoms[:, :3] @ self.axes(tilt)
         for column, name in enumerate(free.of_sort):
             changed = relative if name == "height" else wider
             changed += sorts[self.state.sort, column]
@@ -380,7 +386,7 @@ class Linear:
         free, (_, sorts, _) = self.free, self.shapes
         atoms, shared, own_ = np.zeros(self.shapes[0]), np.zeros(sorts), np.zeros(len(free.of_tilt))
         if free.positions:
-            atoms[:, :3] = each[:, :2] @ self.state.turned[tilt][:, :2].T
+            atoms[:, :3] = each[:, :2] @ self.axes(tilt).T
         for column, name in enumerate(free.of_atom):
             if name in ("height", "width"):
                 atoms[:, column] = each[:, 2 if name == "height" else 3]
@@ -456,7 +462,7 @@ class Linear:
             each *= factor[:, :, None] * factor[:, None, :]
             chain = np.zeros((4, len(names)))
             if free.positions:
-                chain[:2, :3] = state.turned[tilt][:, :2].T
+                chain[:2, :3] = self.axes(tilt).T
             for column, name in enumerate(names):
                 if name in ("height", "width"):
                     chain[2 if name == "height" else 3, column] = 1.0
