@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import xarray as xr
 
 from aetx.bench._benchmark import ROOM, STRIDE, Measured, Task
 from aetx.core.record import RunRecord, StepRecord
+from aetx.errors import caught
 from aetx.recipe import Plan, load
 from aetx.run import run_plan
 from aetx.run.decide import TABLES, decide, earlier
@@ -94,7 +96,12 @@ class Recipe:
         if not self.files or not task.sets.keys() >= set(self.files):
             values |= self.inputs(inputs, task.draw)
         values |= task.sets
-        return load(ROOM / "recipes" / self.file, sets=values, output=str(task.folder), device=task.device)
+        with caught() as heard:  # a case may replace all that used a variable; what the user sets must be used
+            plan = load(ROOM / "recipes" / self.file, sets=values, output=str(task.folder), device=task.device)
+        for one in heard:
+            if any(name in str(one.message) for name in task.sets):
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        return plan
 
     def _warm(self, task: Task) -> None:
         file = ROOM / "recipes" / (self.small_file or self.file)

@@ -1,4 +1,4 @@
-"""Atoms traced from linear images of random-shaped Pt particles, at the dose of an experiment and at 27 times it."""
+"""Atoms found in linear images of Pt particles: random fcc, amorphous, twinned; at several doses, with poses off."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ LEE = "J. Lee, C. Jeong, Y. Yang, Nature Communications 12, 1962 (2021), 1,000 s
 WEIGHTS = "the weights released with that work at their best settings, on particles like these"
 SIRT = "SIRT, 30 iterations, traced, on particles like these"
 FIT = "atoms, angles and shifts fitted to the images, on particles like these"
+NETWORKS = "learned filters, each trained for its kind of particle; no number is published for these particles"
 SMALL = {"smallest": "11 angstrom", "largest": "12 angstrom", "pixels": "64"}
 """Values that make a particle of some 50 atoms."""
+DUMBBELL = '{atoms: 1200, phi: 11 degree, theta: 7 degree, psi: 17 degree, seed: "${vars.seed}"}'
+"""The twinned particle, turned out of its zone axes."""
 
 accuracy_linear = Benchmark(
     name="accuracy-linear",
@@ -42,6 +45,30 @@ accuracy_linear = Benchmark(
                 Published(f"{SIRT}, least of a range", 0.6, 12.0),
                 Published(f"{FIT}, least of a range", 0.0, 2.4),
             ),
+        ),
+        Case(
+            "amorphous",
+            "as P, of amorphous Pt: some 1,200 atoms without order, none nearer than 2 angstrom to another",
+            {"specimen": "simulate.amorphous"},
+            (Published(NETWORKS),),
+        ),
+        Case(
+            "twinned",
+            "as P, of a twinned Pt dumbbell of 1,200 atoms with a twist between its halves",
+            {"specimen": "simulate.dumbbell", "shape": DUMBBELL},
+            (Published(NETWORKS),),
+        ),
+        Case(
+            "quarter-dose",
+            "as P, at a quarter of its dose",
+            {"dose": "1914 e/angstrom^2"},
+            (Published(f"{LEE}, after the learned filter, at the full dose", 0.4, 19.7, 18.0),),
+        ),
+        Case(
+            "angles",
+            "as P, all angles off by up to 3 degrees, images shifted by 1 pixel (standard deviation along x and y)",
+            {"tilt_error": "3 degree", "shift": "0.358 angstrom"},
+            (Published(f"{LEE}, after the learned filter, with angles off by up to 0.4 degree", 0.4, 19.7, 18.0),),
         ),
     ),
     work=Recipe("linear.yaml", SMALL),

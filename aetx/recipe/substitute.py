@@ -10,6 +10,7 @@ from aetx.errors import did_you_mean
 from aetx.recipe.findings import Findings
 from aetx.recipe.text import COMMAND_LINE, Node, parse, resolve
 
+_MAPPING = re.compile(r"\s*\{\s*\w+\s*:\s")
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}?")
 
 
@@ -138,8 +139,11 @@ def _circle(waiting: Mapping[str, Node]) -> list[str]:
 
 
 def from_command_line(text: str, findings: Findings) -> Node:
-    """Return the value of one ``--set``: text as it stands, typed as YAML types it; ``[...]`` is a list."""
-    if text.lstrip().startswith("["):
+    """Return the value of one ``--set``: text as it stands, typed as YAML types it.
+
+    ``[...]`` is a list and ``{name: ...}`` a mapping; ``{a,b}.mrc`` is a pattern.
+    """
+    if text.lstrip().startswith("[") or _MAPPING.match(text):
         tree = parse(f"x: {text}", findings)
         assert isinstance(tree.value, Mapping)
         return _typed(tree.value["x"])

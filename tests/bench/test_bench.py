@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from aetx.bench._benchmark import Measured, benchmark_names, draw_of, find
+from aetx.bench._benchmark import Measured, Task, benchmark_names, draw_of, find
 from aetx.bench._recipe import Recipe, _timed
 from aetx.bench._rows import Row, pooled, table
 from aetx.cli import execute
 from aetx.core.record import RunRecord, StepRecord
+from aetx.errors import AetxWarning, caught
 from aetx.recipe import load
 from aetx.stages.simulate.particle import particle
 from aetx.store import open_store
@@ -118,14 +120,47 @@ def test_every_benchmark_is_found_by_its_file(name: str) -> None:
     assert all(case.summary for case in found.cases)
 
 
+@pytest.mark.filterwarnings("ignore:.*is not used")
 def test_the_recipes_of_benchmarks_can_be_planned_with_the_values_of_every_case(tmp_path: Path) -> None:
     for name in ("accuracy-linear", "accuracy-dose"):
         benchmark = find(name)
         assert isinstance(benchmark.work, Recipe)
         for case in benchmark.cases:
+            benchmark.work.check(Task(case, 7, tmp_path))
             path = Path(find.__code__.co_filename).parent / "recipes" / benchmark.work.file
             job = load(path, sets=case.sets, output=str(tmp_path)).jobs[0]
             assert job.step("score").stage.name == "measure.compare"
+            assert job.step("score").sources["atoms"] == ("atoms",)
+            assert job.step("atoms").stage.name == "refine.images"
+
+
+def test_a_case_may_leave_a_variable_unused_but_the_user_is_told_of_his_own(tmp_path: Path) -> None:
+    benchmark = find("accuracy-linear")
+    (twinned,) = benchmark.chosen(["twinned"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        benchmark.work.check(Task(twinned, 7, tmp_path))
+    with pytest.warns(AetxWarning, match=r"vars\.smallest is not used"):
+        benchmark.work.check(Task(twinned, 7, tmp_path, sets={"smallest": "20 angstrom"}))
+
+
+def test_the_cases_differ_in_the_particle_the_dose_and_the_errors_of_the_poses(tmp_path: Path) -> None:
+    path = Path(find.__code__.co_filename).parent / "recipes" / "linear.yaml"
+    cases = {case.name: case.sets for case in find("accuracy-linear").cases}
+    assert {"P", "K", "amorphous", "twinned", "quarter-dose", "angles"} <= set(cases)
+    steps: dict[str, dict[str, Any]] = {}
+    for name, sets in cases.items():
+        with caught():
+            job = load(path, sets=sets, output=str(tmp_path)).jobs[0]
+        steps[name] = {one.name: one for one in job.steps}
+    made = {name: found["truth"].stage.name for name, found in steps.items()}
+    assert (made["P"], made["amorphous"]) == ("simulate.particle", "simulate.amorphous")
+    assert (made["twinned"], steps["twinned"]["truth"].params.atoms) == ("simulate.dumbbell", 1200)
+    dose = {name: found["series"].params.dose for name, found in steps.items()}
+    assert dose["quarter-dose"] == dose["P"] / 4
+    assert (steps["P"]["expected"].params.tilt_error, steps["P"]["series"].params.shift) == (0.4, 0.0)
+    assert (steps["angles"]["expected"].params.tilt_error, steps["angles"]["series"].params.shift) == (3.0, 0.358)
+    assert steps["amorphous"]["atoms"].params == steps["twinned"]["atoms"].params == steps["P"]["atoms"].params
 
 
 def test_without_a_name_the_benchmarks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,6 +96,12 @@ def test_set_takes_quantities_lists_and_quoted_text(read: Read, tmp_path: Path) 
     assert (made.width, made.window, made.label) == (20.0, (10.0, 20.0), "7")
 
 
+def test_set_takes_a_mapping_whose_values_may_refer_to_others(read: Read) -> None:
+    text = "vars: {n: 3, all: {seed: '${vars.n}'}}\nsteps:\n  - {name: a, stage: toy.seed, params: '${vars.all}'}\n"
+    assert read(text).jobs[0].steps[0].params.seed == 3
+    assert read(text, sets={"all": "{seed: '${vars.n}'}", "n": "5"}).jobs[0].steps[0].params.seed == 5
+
+
 @pytest.mark.parametrize(
     ("name", "fix"),
     [
