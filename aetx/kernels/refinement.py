@@ -187,13 +187,16 @@ class Scene:
         """Return what is trusted of an image."""
         return None if self.seen is None else self.seen[tilt]
 
+    def over(self, many: Sequence[int], work: Callable[[int], T]) -> list[T]:
+        """Return what a function makes of every number, in order, several at a time."""
+        if self.workers < 2:
+            return [work(one) for one in many]
+        with ThreadPoolExecutor(self.workers) as pool:
+            return list(pool.map(work, many))
+
     def each(self, work: Callable[[int], T]) -> list[T]:
         """Return what a function makes of every tilt, in order, several at a time."""
-        count = range(len(self.images))
-        if self.workers < 2:
-            return [work(tilt) for tilt in count]
-        with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(work, count))
+        return self.over(range(len(self.images)), work)
 
     def camera(self, state: State, tilt: int) -> F64:
         """Return where the atoms are in the frame of the camera before its shift and distortion, (N, 3), angstrom."""
@@ -548,15 +551,18 @@ def turns(vector: F64) -> F64:
 
 
 def _inverse(blocks: F64, prior: F64) -> F64:
-    """Return inverses of information matrices, (many, size, size), with the priors on their diagonals."""
+    """Return inverses of information matrices, (many, size, size), with the priors on their diagonals.
+
+    An unknown that nothing tells about stays as it is: its rows are zero.
+    """
     size = blocks.shape[-1]
     if not size:
         return blocks
     made = blocks + prior[:, :, None] * np.eye(size)
-    diagonal = np.maximum(np.einsum("naa->na", made), 1e-300)
-    root = np.sqrt(diagonal)
-    scaled = made / (root[:, :, None] * root[:, None, :]) + RIDGE * np.eye(size)
-    return np.linalg.inv(scaled) / (root[:, :, None] * root[:, None, :])
+    diagonal = np.einsum("naa->na", made)
+    root = np.sqrt(np.where(diagonal > 0, diagonal, np.inf))
+    scale = 1.0 / (root[:, :, None] * root[:, None, :])
+    return np.linalg.inv(made * scale + RIDGE * np.eye(size)) * scale
 
 
 def conjugate_gradients(linear: Linear, right: F64, steps: int, tolerance: float) -> tuple[F64, int]:

@@ -105,11 +105,14 @@ def search(
         state, more = added(scene, fitted, noise, rules, np.reshape(closed, (-1, 3)), next_number)
         next_number += len(more)
         if not changes and not more:
-            state, changes, more = doubted(scene, fitted, relative, noise, rules, short, prior, begin, asked)
+            state, changes, more = doubted(
+                scene, fitted, relative, noise, rules, short, prior, begin, asked, next_number
+            )
             if not changes and not more:
                 break
             asked |= {one.number for one in changes}
-        fitted = fit(scene, state, STIFF, noise, plan, prior, begin)
+            next_number = max(next_number, int(state.number.max()) + 1)
+        fitted = fit(scene, state, STIFF, noise, short, prior, begin)
         before, residual = residual, r_factor(scene, fitted.models)
         ledger += [replace(one, round=turn, r_before=before, r_after=residual) for one in changes + more]
     return Found(fitted, tuple(ledger))
@@ -168,6 +171,7 @@ def doubted(
     prior: Prior | None,
     begin: State,
     asked: set[int],
+    next_number: int,
 ) -> tuple[State, list[Entry], list[Entry]]:
     """Take out the sites that stand out as low, once each, and return the atoms that the images ask for again.
 
@@ -188,7 +192,7 @@ def doubted(
     rest = state.of_atoms(np.setdiff1d(np.arange(len(relative)), out))
     again = fit(scene, rest, STIFF, noise, plan, prior, begin)
     nothing = np.zeros((0, 3))
-    grown, entries = added(scene, again, noise, rules, nothing, int(state.number.max()) + 1)
+    grown, entries = added(scene, again, noise, rules, nothing, next_number)
     place = np.reshape([one.position for one in entries], (-1, 3))
     number = grown.number.copy()
     same = np.zeros(len(out), bool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -21,8 +21,8 @@ F64 = NDArray[np.float64]
 
 FINE = 0.42
 """Step of the grid on which sites are looked for, angstrom: half a step takes 6 % off the peak of a usual atom."""
-SLAB = 1 << 22
-"""Points of the grid that are looked at together."""
+SLAB = 8
+"""Planes of the grid that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -92,20 +92,17 @@ def _centred(picture: F32, tall: int, wide: int) -> F32:
 def at(scene: Scene, state: State, found: Evidence, place: F64, tilts: Sequence[int]) -> tuple[F64, F64]:
     """Return score and information at places, shape (places, 3) in angstrom, summed over some tilts: (places,) each."""
     score, information = np.zeros(len(place)), np.zeros(len(place))
-    here = State(
-        place,
-        *(np.ones(len(place)),) * 2,
-        *(np.zeros(len(place), np.int64),) * 2,
-        state.turned,
-        state.shift,
-        state.scale,
-        state.background,
-        state.stretch,
-    )
+    here = _alone(state, place)
     for tilt in tilts:
         x, y = scene.place(here, tilt)
         _add_at(x, y, found.score[tilt], found.information[tilt], score, information)
     return score, information
+
+
+def _alone(state: State, place: F64) -> State:
+    """Return atoms of unit height at places, as images of a state see them."""
+    one, none = np.ones(len(place)), np.zeros(len(place), np.int64)
+    return replace(state, position=place, height=one, width=one, sort=none, number=none)
 
 
 @njit(nogil=True, cache=True)
@@ -127,6 +124,61 @@ def _add_at(x: F64, y: F64, score: F32, information: F32, to_score: F64, to_info
             + c * information[low + 1, left]
             + d * information[low + 1, left + 1]
         )
+
+
+def _seen(scene: Scene, state: State, tilt: int, start: F64) -> tuple[F64, F64]:
+    """Return where the first point of a grid shows, and how far one step along each axis goes: (2,), (3, 2), pixels."""
+    points = np.concatenate([start[None], start + FINE * np.eye(3)])
+    x, y = scene.place(_alone(state, points), tilt)
+    seen = np.stack([x, y], axis=1)
+    return seen[0], seen[1:] - seen[0]
+
+
+@njit(nogil=True, cache=True)
+def _mark(place: F64, reach: float, looked: NDArray[np.bool_]) -> None:
+    """Mark the points of a grid within a distance of any place, both in steps of the grid."""
+    for i in range(place.shape[0]):
+        x, y, z = place[i]
+        for a in range(max(0, math.ceil(x - reach)), min(looked.shape[0], math.floor(x + reach) + 1)):
+            for b in range(max(0, math.ceil(y - reach)), min(looked.shape[1], math.floor(y + reach) + 1)):
+                left = reach**2 - (a - x) ** 2 - (b - y) ** 2
+                if left > 0:
+                    half = math.sqrt(left)
+                    first, last = max(0, math.ceil(z - half)), min(looked.shape[2], math.floor(z + half) + 1)
+                    looked[a, b, first:last] = True
+
+
+@njit(nogil=True, cache=True)
+def _sweep(
+    looked: NDArray[np.bool_], origin: F64, steps: F64, score: F32, information: F32, to_score: F64, to_information: F64
+) -> None:
+    """Add both images at the marked points of a grid, by straight lines between pixels; nothing outside."""
+    rows, columns = score.shape
+    for a in range(looked.shape[0]):
+        for b in range(looked.shape[1]):
+            x0 = origin[0] + a * steps[0, 0] + b * steps[1, 0]
+            y0 = origin[1] + a * steps[0, 1] + b * steps[1, 1]
+            for c in range(looked.shape[2]):
+                if not looked[a, b, c]:
+                    continue
+                x, y = x0 + c * steps[2, 0], y0 + c * steps[2, 1]
+                left, low = math.floor(x), math.floor(y)
+                if left < 0 or low < 0 or left + 1 >= columns or low + 1 >= rows:
+                    continue
+                u, v = x - left, y - low
+                p, q, r, s = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
+                to_score[a, b, c] += (
+                    p * score[low, left]
+                    + q * score[low, left + 1]
+                    + r * score[low + 1, left]
+                    + s * score[low + 1, left + 1]
+                )
+                to_information[a, b, c] += (
+                    p * information[low, left]
+                    + q * information[low, left + 1]
+                    + r * information[low + 1, left]
+                    + s * information[low + 1, left + 1]
+                )
 
 
 @dataclass(frozen=True)
@@ -159,21 +211,25 @@ def candidates(
     margin
         How far beyond the outermost atoms is looked, angstrom.
     """
-    tilts = range(len(state.turned))
     low, high = state.position.min(0) - margin, state.position.max(0) + margin
     axes = [np.arange(low[k], high[k] + FINE, FINE) for k in range(3)]
-    shape = tuple(axis.size for axis in axes)
-    near = cKDTree(state.position)
-    significance, own = np.zeros(shape), np.zeros(shape)
-    rows = max(1, SLAB // (shape[1] * shape[2]))
-    for first in range(0, shape[0], rows):
-        part = slice(first, min(first + rows, shape[0]))
-        places = np.stack(np.meshgrid(axes[0][part], axes[1], axes[2], indexing="ij"), axis=-1).reshape(-1, 3)
-        score, information = at(scene, state, found, places, tilts)
+    shape = (axes[0].size, axes[1].size, axes[2].size)
+    looked = np.zeros(shape, np.bool_)
+    _mark((state.position - low) / FINE, margin / FINE, looked)
+
+    def work(first: int) -> tuple[F32, F32]:
+        part = looked[first : first + SLAB]
+        score, information = np.zeros(part.shape), np.zeros(part.shape)
+        start = np.array([axes[0][first], axes[1][0], axes[2][0]])
+        for tilt in range(len(state.turned)):
+            origin, steps = _seen(scene, state, tilt, start)
+            _sweep(part, origin, steps, found.score[tilt], found.information[tilt], score, information)
         root = np.sqrt(np.maximum(information, 1e-30))
-        size = (part.stop - part.start, *shape[1:])
-        significance[part] = (score / root).reshape(size)
-        own[part] = (score / root**2).reshape(size)
+        return (score / root).astype(np.float32), (score / root**2).astype(np.float32)
+
+    slabs = scene.over(range(0, shape[0], SLAB), work)
+    significance, own = (np.concatenate([slab[k] for slab in slabs]) for k in range(2))
+    near = cKDTree(state.position)
     peak = (maximum_filter(significance, 3) == significance) & (significance >= least) & (own >= height)
     where = np.argwhere(peak)
     places = np.stack([axes[k][where[:, k]] for k in range(3)], axis=1).reshape(-1, 3)

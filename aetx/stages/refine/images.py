@@ -115,8 +115,8 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     held-out images would be explained better are removed. At the end all images are fitted. Sites that a person added
     or accepted (`refine.edits`) stay; where one removed or rejected a site, none is added.
 
-    `sigma` and `covariance` are the standard errors of each position after rigid alignment, from the Fisher matrix of all
-    that is free, at the noise that was found.
+    `sigma` and `covariance` are the standard errors of each position after rigid alignment, from the Fisher matrix of
+    all that is free, at the noise that was found.
 
     `r1` is sum|model - image| / sum|image| of each image at the end; `r_free` of the held-out images, before they were
     used, as `r_work` of the others. `displacement` is how far each atom moved, NaN for added ones. The mean turn, the
@@ -326,7 +326,7 @@ def _without_unreal(
 
 
 def _covariance(problem: Problem3D, final: Fitted, choice: _Choice, noise: Noise, params: ImagesParams) -> F64:
-    """Return the covariance of each position after rigid alignment, (atoms, 3, 3), angstrom**2; NaN where undetermined."""
+    """Return the covariance of each position after rigid alignment, (atoms, 3, 3); NaN where undetermined."""
     scene = problem.scene
     weight = np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(final.models)])
     linear = Linear(scene, final.state, choice.free, weight, choice.prior)
