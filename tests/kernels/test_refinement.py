@@ -373,11 +373,47 @@ def test_workers_do_not_change_the_result() -> None:
     assert (one.state.position == two.state.position).all()
 
 
-def test_a_step_that_makes_the_fit_worse_is_not_taken() -> None:
+def test_no_step_makes_the_fit_worse_not_even_by_rounding() -> None:
     truth = state_of(cluster(6), turned(5))
+    scene, free = scene_of(truth), Free(angles=False, shifts=False)
+    scene = replace(scene, images=counted(pictures(scene, truth), 8))
+    made = fit(scene, disturbed(truth, 3, position=0.1), free, Noise(), Plan(rounds=0))
+    every = [made]
+    for _ in range(25):
+        every.append(fit(scene, every[-1].state, free, Noise(), Plan(rounds=1)))
+    assert (np.diff([one.deviance for one in every]) <= 0).all()
+    assert every[0].rounds == 0
+    assert every[-1].deviance < 0.9 * every[0].deviance
+
+
+def test_what_is_known_before_pulls_with_its_own_information() -> None:
+    truth = state_of(cluster(6), turned(3))
+    scene, free = scene_of(truth), replace(FIXED, positions=False, shifts=True)
+    begin = replace(truth, shift=truth.shift + 0.02)
+    told = np.diag(
+        np.stack([Linear(scene, truth, free, weights(scene, truth, Noise())).apply(one) for one in np.eye(6)])
+    )
+    prior = Prior(shift=float(told.mean()) ** -0.5)
+    found = fit(scene, begin, free, Noise(), Plan(20, 20, 1e-12), prior, begin).state
+    weight = told / (told + told.mean())
+    assert_allclose((begin.shift - found.shift).ravel(), 0.02 * weight, rtol=0.05)
+
+
+@pytest.mark.parametrize("unseen", ["image", "atom", "sort"])
+def test_what_no_pixel_tells_stays_as_it_is_and_all_else_is_fitted(unseen: str) -> None:
+    truth = state_of(cluster(6), turned(7))
     scene = scene_of(truth)
-    made = fit(scene, truth, Free(angles=False, shifts=False), Noise(), Plan(5, 10, 0.0))
-    begin = fit(scene, truth, FIXED, Noise(), Plan(rounds=0))
-    assert made.deviance <= begin.deviance
-    assert begin.rounds == 0
-    assert (begin.state.position == truth.position).all()
+    begin = disturbed(truth, 3, position=0.05)
+    if unseen == "image":
+        seen = np.ones(scene.images.shape, np.float32)
+        seen[2] = 0
+        scene = replace(scene, seen=seen)
+    elif unseen == "atom":
+        begin = begin.of_atoms(np.array([0, 1, 2, 3, 4, 5, 5]))
+        begin.position[6] = [0.0, 900.0, 0.0]
+    else:
+        scene = replace(scene, transfer=[None, None], effective=np.zeros(2))
+    found = fit(scene, begin, Free(angles=False, shifts=False), Noise(), Plan(12, 20, 1e-9)).state
+    assert_allclose(found.position[:6], truth.position, atol=2e-3)
+    assert (found.position[6:] == begin.position[6:]).all()
+    assert found.scale[2] == 1.0 or unseen != "image"

@@ -1,0 +1,216 @@
+"""Sites that come and go: clusters with atoms missing, invented, doubled or astray, seen in images of counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial import cKDTree
+
+from aetx.kernels.refinement import F64, Noise, Prior, Scene, State
+from aetx.kernels.site_search import Found, Rules, heights, low, pruned, r_by_tilt, r_factor, search
+from tests.kernels.scenes import BACKGROUND, apart, cluster, counted, disturbed, pictures, scene_of, state_of, turned
+
+ATOMS = 30
+NOISE, PRIOR = Noise(1.0, 0.3), Prior(turn=0.05, shift=1.0)
+
+
+def problem(seed: int = 0) -> tuple[Scene, State]:
+    """Atoms of 300 counts in 13 images, and a state that is right up to 10 pm."""
+    truth = state_of(cluster(ATOMS, seed), turned(13, seed=seed))
+    scene = scene_of(truth)
+    scene = replace(scene, images=counted(pictures(scene, truth), seed))
+    return scene, disturbed(truth, seed, position=0.1)
+
+
+def with_atoms(state: State, places: Any) -> State:
+    """Put atoms of the usual height at the end, with new ids."""
+    places = np.reshape(places, (-1, 3))
+    grown = state.of_atoms(np.concatenate([np.arange(len(state.position)), np.zeros(len(places), int)]))
+    grown.position[len(state.position) :] = places
+    grown.number[len(state.position) :] = state.number.max() + 1 + np.arange(len(places))
+    return grown
+
+
+def void(state: State, away: float = 2.0) -> F64:
+    """A place inside the box of the atoms that is far from all of them."""
+    places = np.random.default_rng(0).uniform(state.position.min(0), state.position.max(0), (4000, 3))
+    distance = np.asarray(cKDTree(state.position).query(places)[0])
+    return places[np.argmax(distance >= away)]
+
+
+def mended(scene: Scene, begin: State, **options: Any) -> Found:
+    """Search, and hold the ledger to what came of it."""
+    found = search(scene, begin, NOISE, Rules(), prior=PRIOR, **options)
+    state, ids = found.fitted.state, set(begin.number.tolist())
+    used = set(ids)
+    for one in found.ledger:
+        assert one.number not in used if one.action == "added" else one.number in ids, one
+        used.add(one.number)
+        ids ^= {one.number}
+        assert one.reason
+        assert np.isfinite([*one.position, one.score, one.r_before, one.r_after]).all()
+    assert ids == set(state.number.tolist())
+    assert len(ids) == len(state.number)
+    return found
+
+
+def is_the(scene: Scene, found: Found, truth: F64) -> None:
+    """Hold the atoms to the true ones, one to one, within five standard errors of such counts."""
+    position = found.fitted.state.position
+    assert len(position) == len(truth)
+    _, which = cKDTree(position).query(truth)
+    assert_array_equal(np.sort(which), np.arange(len(truth)))
+    assert apart(position[which], truth) < 0.1
+
+
+def actions(found: Found) -> list[str]:
+    return sorted(one.action for one in found.ledger)
+
+
+def test_nothing_is_changed_where_nothing_is_wrong() -> None:
+    scene, begin = problem()
+    found = mended(scene, begin)
+    assert found.ledger == ()
+    assert_array_equal(found.fitted.state.number, begin.number)
+    is_the(scene, found, cluster(ATOMS))
+
+
+@pytest.mark.parametrize("missing", [(4,), (0, 11, 25)])
+def test_missing_atoms_are_added(missing: tuple[int, ...]) -> None:
+    scene, begin = problem()
+    found = mended(scene, begin.of_atoms(np.setdiff1d(np.arange(ATOMS), missing)))
+    is_the(scene, found, cluster(ATOMS))
+    assert actions(found) == ["added"] * len(missing)
+    for one in found.ledger:
+        assert one.score > 5
+        assert one.r_after < one.r_before
+        assert np.linalg.norm(cluster(ATOMS)[list(missing)] - one.position, axis=1).min() < 0.6
+
+
+def test_invented_atoms_are_removed() -> None:
+    scene, begin = problem()
+    first = void(begin)
+    second = void(with_atoms(begin, first))
+    grown = with_atoms(begin, [first, second])
+    found = mended(scene, grown)
+    is_the(scene, found, cluster(ATOMS))
+    assert actions(found) == ["removed"] * 2
+    assert sorted(one.number for one in found.ledger) == [ATOMS, ATOMS + 1]
+    assert all(one.score < 0.5 for one in found.ledger)
+
+
+def test_two_sites_of_one_atom_become_one() -> None:
+    scene, begin = problem()
+    grown = with_atoms(begin, begin.position[6] + [0.6, 0.2, 0.3])
+    grown.position[6] -= [0.4, 0.1, 0.3]
+    found = mended(scene, grown)
+    is_the(scene, found, cluster(ATOMS))
+    assert actions(found) == ["merged"]
+
+
+def test_an_atom_astray_is_put_back() -> None:
+    scene, begin = problem()
+    way = void(begin) - begin.position[9]
+    begin.position[9] += 1.4 * way / np.linalg.norm(way)
+    is_the(scene, mended(scene, begin), cluster(ATOMS))
+
+
+def test_no_id_is_given_twice() -> None:
+    scene, begin = problem()
+    grown = with_atoms(begin, void(begin))
+    for atom in (9, 21):
+        way = void(grown, 1.8) - grown.position[atom]
+        grown.position[atom] += 1.4 * way / np.linalg.norm(way)
+    is_the(scene, mended(scene, grown), cluster(ATOMS))
+
+
+def test_all_mistakes_at_once_are_mended() -> None:
+    scene, begin = problem(1)
+    spoiled = with_atoms(begin, [void(begin), begin.position[6] + [0.7, 0.2, 0.3]])
+    spoiled = spoiled.of_atoms(np.setdiff1d(np.arange(ATOMS + 2), [3, 17]))
+    found = mended(scene, spoiled)
+    is_the(scene, found, cluster(ATOMS, 1))
+    assert found.fitted.state.position.shape == (ATOMS, 3)
+
+
+def test_atoms_that_are_kept_stay() -> None:
+    scene, begin = problem()
+    place = void(begin)
+    found = mended(scene, with_atoms(begin, place), kept=np.array([ATOMS]))
+    assert ATOMS in found.fitted.state.number
+    assert all(one.number != ATOMS for one in found.ledger)
+
+
+def test_where_a_site_is_barred_none_is_added() -> None:
+    scene, begin = problem()
+    fewer = begin.of_atoms(np.arange(1, ATOMS))
+    found = mended(scene, fewer, barred=cluster(ATOMS)[:1])
+    away = np.linalg.norm(found.fitted.state.position - cluster(ATOMS)[0], axis=1)
+    assert away.min() > 0.5
+    assert len(mended(scene, fewer).fitted.state.number) == ATOMS
+
+
+def test_without_rounds_the_sites_stay_as_they_are() -> None:
+    scene, begin = problem()
+    fewer = begin.of_atoms(np.arange(1, ATOMS))
+    found = search(scene, fewer, NOISE, Rules(rounds=0), prior=PRIOR)
+    assert found.ledger == ()
+    assert_array_equal(found.fitted.state.number, fewer.number)
+
+
+def test_heights_are_one_for_atoms_and_none_for_inventions() -> None:
+    scene, begin = problem()
+    grown = with_atoms(replace(begin, position=cluster(ATOMS)), void(begin))
+    relative = heights(scene, grown, NOISE)
+    assert_allclose(relative[:ATOMS], 1, atol=0.25)
+    assert abs(relative[ATOMS]) < 0.4
+
+
+def test_pairs_that_are_too_close_merge_at_their_centre_of_height() -> None:
+    place = np.array([[0.0, 0, 0], [1.0, 0, 0], [5.0, 0, 0], [10.0, 0, 0]])
+    state = state_of(place, turned(2))
+    relative = np.array([0.75, 0.25, 1.0, 0.4])
+    made, entries = pruned(state, relative, Rules(), np.zeros(0, int))
+    assert [(one.action, one.number) for one in entries] == [("merged", 1), ("removed", 3)]
+    assert_array_equal(made.number, [0, 2])
+    assert_allclose(made.position[0], [0.25, 0, 0])
+    assert_allclose([one.score for one in entries], [0.25, 0.4])
+    made, entries = pruned(state, relative, Rules(), np.array([1, 3]))
+    assert [(one.action, one.number) for one in entries] == [("merged", 0)]
+    assert_allclose(made.position[0], [1, 0, 0])
+    both, none = pruned(state, relative, Rules(), np.arange(4))
+    assert not none
+    assert_array_equal(both.position, place)
+
+
+def test_of_weak_neighbours_the_weakest_goes_first() -> None:
+    state = state_of(np.array([[0.0, 0, 0], [2.0, 0, 0], [9.0, 0, 0], [30.0, 0, 0]]), turned(2))
+    made, entries = pruned(state, np.array([0.45, 0.3, 0.2, 1.0]), Rules(), np.zeros(0, int))
+    assert [one.number for one in entries] == [2, 1]
+    assert_array_equal(made.number, [0, 3])
+
+
+def test_low_is_below_the_median_by_robust_deviations() -> None:
+    relative = np.array([1.0, 1.1, 0.9, 1.05, 0.95, 0.5, 3.0])
+    deviation = 1.4826 * 0.1
+    assert_array_equal(np.flatnonzero(low(relative, 0.49 / deviation)), [5])
+    assert not low(relative, 0.51 / deviation).any()
+
+
+def test_r_is_the_sum_of_differences_over_that_of_the_image_where_it_is_trusted() -> None:
+    scene, state = problem()
+    images = np.zeros((2, 2, 2), np.float32)
+    images[0] = [[1, 2], [3, -4]]
+    models = np.ones((2, 2, 2), np.float32)
+    small = replace(scene, images=images)
+    assert_allclose(r_by_tilt(small, models), [(0 + 1 + 2 + 5) / 10, np.nan])
+    assert_allclose(r_factor(small, models), 0.8)
+    seen = np.ones_like(images)
+    seen[0, 1, 1] = 0
+    assert_allclose(r_by_tilt(replace(small, seen=seen), models)[0], 3 / 6)
+    assert r_factor(scene, scene.models(state)) < 1
+    assert BACKGROUND > 0
