@@ -72,7 +72,8 @@ def flipped(series: xr.Dataset, *names: str) -> xr.Dataset:
 
 
 def judged(series: xr.Dataset, atoms: xr.Dataset | None = None, **params: Any) -> xr.Dataset:
-    return hand(series, atoms, **{"coarse": 1.6, "iterations": 12} | params)
+    given: dict[str, Any] = {"coarse": 1.6, "iterations": 12, "profile": "gaussian"}
+    return hand(series, atoms, **given | params)
 
 
 @given(

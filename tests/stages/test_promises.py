@@ -28,6 +28,7 @@ COARSE: dict[str, Any] = {"inner": 10.0, "outer": 25.0, "thickness": 4.0, "confi
 
 QUICK: dict[str, dict[str, Any]] = {
     "classify.species": {"elements": ("Fe", "Pt")},
+    "measure.damage": {"width": 0.9, "profile": "gaussian"},
     "measure.hand": {"iterations": 2, "folds": 2},
     "measure.pixel_size": {"lattice_constant": 4.8, "least": 1},
     "measure.r_free": {"iterations": (1, 3), "folds": 2},

@@ -10,8 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
 
-from aetx.core import Forecast, InputSizes, Length, Params, optional, stage
-from aetx.core.drawing import drawn, placed, widths
+from aetx.core import Forecast, InputSizes, Length, optional, stage
+from aetx.core.drawing import AtomParams, drawn, placed, species_of, widths
 from aetx.core.tomography import (
     IterativeParams,
     grid,
@@ -34,7 +34,7 @@ SAME = 0.02
 """Degrees, root mean square, below which poses are the same."""
 
 
-class HandParams(Params):
+class HandParams(AtomParams):
     """Parameters of `hand`."""
 
     coarse: Length = Field(1.5, gt=0, le=100, description="pixel size to which images are binned at most")
@@ -44,7 +44,6 @@ class HandParams(Params):
     extended: bool = Field(
         False, description="the specimen fills the field of view: compare held-out pixels whose rays lie in the box"
     )
-    width: Length = Field(0.6, gt=0, le=10, description="Gaussian standard deviation of atoms that have no own width")
     level: float = Field(0.005, gt=0, lt=0.5, description="chance of error at which a difference counts as decided")
 
     def iterative(self, width: int, step: float) -> IterativeParams:
@@ -218,10 +217,11 @@ def _known(
     trusted = np.ones(observed.shape, bool)
     if "mask" in series:
         trusted = series["mask"].transpose("tilt", "y", "x").values.astype(bool)
+    species = species_of("measure.hand", atoms, params)
     still = np.zeros((len(observed), 2))
     rows = []
     for one in turned.values():
-        images = drawn(place, height, wide, series, one, still)
+        images = drawn(place, height, wide, species, series, one, still)
         rows.append(agreement(images, observed, trusted, "global").r1)
     made = _compared(np.array(rows), "atoms_r1")
     made["atoms_verdict"] = _verdict(made, params.level, "atoms_")
