@@ -383,7 +383,7 @@ def test_no_step_makes_the_fit_worse_not_even_by_rounding() -> None:
         every.append(fit(scene, every[-1].state, free, Noise(), Plan(rounds=1)))
     assert (np.diff([one.deviance for one in every]) <= 0).all()
     assert every[0].rounds == 0
-    assert every[-1].deviance < 0.9 * every[0].deviance
+    assert every[-1].deviance < every[0].deviance - 100
 
 
 def test_what_is_known_before_pulls_with_its_own_information() -> None:
@@ -394,7 +394,7 @@ def test_what_is_known_before_pulls_with_its_own_information() -> None:
         np.stack([Linear(scene, truth, free, weights(scene, truth, Noise())).apply(one) for one in np.eye(6)])
     )
     prior = Prior(shift=float(told.mean()) ** -0.5)
-    found = fit(scene, begin, free, Noise(), Plan(20, 20, 1e-12), prior, begin).state
+    found = fit(scene, truth, free, Noise(), Plan(20, 20, 1e-12), prior, begin).state
     weight = told / (told + told.mean())
     assert_allclose((begin.shift - found.shift).ravel(), 0.02 * weight, rtol=0.05)
 
