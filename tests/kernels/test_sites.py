@@ -121,13 +121,12 @@ def test_places_are_apart_from_atoms_and_from_each_other() -> None:
     assert np.linalg.norm(found.place[:, None] - fewer.position, axis=-1).min() >= 1.7
 
 
-def test_no_further_than_the_margin_is_looked() -> None:
+def test_no_further_than_the_margin_from_atoms_is_looked() -> None:
     scene, state = problem()
     outer = int(np.argmax(state.position[:, 0]))
     fewer = state.of_atoms(np.delete(np.arange(20), outer))
-    beyond = state.position[outer, 0] - fewer.position[:, 0].max()
-    assert beyond > 0
-    assert nearest(looked(scene, fewer, margin=beyond + 1).place, state.position[outer]) < FINE
-    low, high = fewer.position.min(0) - 0.1, fewer.position.max(0) + 0.1 + FINE
-    inside = looked(scene, fewer, margin=0.1).place
-    assert ((inside >= low) & (inside <= high)).all()
+    away = nearest(fewer.position, state.position[outer])
+    assert nearest(looked(scene, fewer, margin=away + 0.5).place, state.position[outer]) < FINE
+    inside = looked(scene, fewer, margin=away - 0.5, least=1.0, height=0.0).place
+    assert len(inside)
+    assert max(nearest(fewer.position, one) for one in inside) <= away - 0.5
