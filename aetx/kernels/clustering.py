@@ -13,7 +13,7 @@ I64 = NDArray[np.int64]
 
 STEPS = 1000
 """Most steps of expectation and maximisation."""
-SETTLED = 1e-9
+SETTLED = 1e-7
 """Gain in mean log-likelihood below which a mixture is fitted."""
 NARROWEST = 1e-2
 """Least standard deviation of a part, over that of all values: a part cannot shrink onto one of them."""
@@ -119,21 +119,32 @@ def described(values: F64, labels: I64, parts: int) -> Mixture:
     parts
         Number of classes.
     """
-    member = (labels[:, None] == np.arange(parts)).astype(np.float64)
-    return _maximised(values, member, _floor(values))
+    return _maximised(values, _member(labels, parts), _floor(values))
 
 
 def mixture(values: F64, labels: I64, parts: int) -> Mixture:
-    """Fit a mixture of normal distributions by expectation and maximisation, from given classes on.
+    """Fit a mixture of normal distributions from given classes on; parameters as those of `described`."""
+    return grown(values, _member(labels, parts))
 
-    Parameters are those of `described`. A part cannot become narrower than a hundredth of the spread of all values.
+
+def grown(values: F64, member: F64) -> Mixture:
+    """Fit a mixture of normal distributions by expectation and maximisation.
+
+    A part cannot become narrower than a hundredth of the spread of all values.
+
+    Parameters
+    ----------
+    values
+        Shape (values,).
+    member
+        Probability that each belongs to each part, at the start, shape (values, parts).
 
     References
     ----------
     A. P. Dempster, N. M. Laird, D. B. Rubin, J. R. Stat. Soc. B 39, 1 (1977), doi:10.1111/j.2517-6161.1977.tb01600.x.
     """
     floor = _floor(values)
-    found = described(values, labels, parts)
+    found = _maximised(values, member, floor)
     for _ in range(STEPS):
         before = found.log_likelihood
         found = _maximised(values, posterior(values, found), floor)
@@ -166,6 +177,10 @@ def starts(intensity: F64, parts: int) -> list[I64]:
 def likeliest(values: F64, begun: list[I64], parts: int) -> Mixture:
     """Return the mixture of the highest likelihood of those that grow from several classes; see `mixture`."""
     return max((mixture(values, labels, parts) for labels in begun), key=lambda one: one.log_likelihood)
+
+
+def _member(labels: I64, parts: int) -> F64:
+    return (labels[:, None] == np.arange(parts)).astype(np.float64)
 
 
 def _floor(values: F64) -> float:

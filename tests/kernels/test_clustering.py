@@ -127,4 +127,6 @@ def test_starts_leave_no_class_empty() -> None:
 def test_a_wide_lowest_part_does_not_claim_what_lies_between_the_others() -> None:
     of = clustering.Mixture(np.array([-3.0, 0.0, 1.0]), np.array([2.0, 0.1, 0.1]), np.full(3, 1 / 3), 0.0)
     assert clustering.posterior(np.array([0.5]), of)[0, 0] > 0.9
-    assert clustering.above_lowest(np.array([-9.0, -3.0, 0.0, 0.5, 9.0]), of) == pytest.approx([0, 0, 1, 1, 1], abs=0.05)
+    assert clustering.above_lowest(np.array([-9.0, -3.0, 0.0, 0.5, 9.0]), of) == pytest.approx(
+        [0, 0, 1, 1, 1], abs=0.05
+    )

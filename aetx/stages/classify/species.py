@@ -21,6 +21,10 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 
+SETTLED = 0.01
+"""Greatest change of a probability in a round of `level` after which there is no further one."""
+
+
 class SpeciesParams(BoxParams):
     """Parameters of `species`."""
 
@@ -29,23 +33,26 @@ class SpeciesParams(BoxParams):
         max_length=8,
         description="chemical symbols by rising brightness; none for those that the atoms have, by atomic number",
     )
-    method: Literal["local", "k_means", "templates", "mixture"] = Field(
-        "local",
-        description="by the boxes of the atoms around, by k-means of the intensities, by mean boxes of all atoms, or "
-        "by a mixture of normal distributions",
+    method: Literal["level", "local", "k_means", "templates", "mixture"] = Field(
+        "level",
+        description="by a mixture of intensities without the level around each atom, by the boxes of the atoms around, "
+        "by k-means of the intensities, by mean boxes of all atoms, or by a mixture of the intensities",
     )
     scale: Literal["linear", "logarithmic"] = Field(
         "linear", description="for k_means and mixture: intensities, or their logarithms"
     )
-    radius: Length = Field(10.0, gt=0, le=1000, description="for local: how far around an atom others are looked at")
-    least: int = Field(3, ge=1, le=1000, description="for local: atoms of a species around an atom that make a mean")
-    rounds: int = Field(100, ge=1, le=10_000, description="for local and templates: most rounds with new means")
+    radius: Length = Field(
+        10.0, gt=0, le=1000, description="for level and local: how far around an atom others are looked at"
+    )
+    least: int = Field(3, ge=1, le=1000, description="for level and local: atoms around an atom that make a mean")
+    rounds: int = Field(100, ge=1, le=10_000, description="for level, local and templates: most rounds with new means")
 
     @model_validator(mode="after")
     def _without_contradiction(self) -> Self:
         if len({atomic_number(one) for one in self.elements}) < len(self.elements):
             raise ValueError("each element once")
         meant = {
+            "level": {"radius", "least", "rounds"},
             "local": {"radius", "least", "rounds"},
             "templates": {"rounds"},
             "k_means": {"scale"},
@@ -60,7 +67,7 @@ class SpeciesParams(BoxParams):
 def _forecast(inputs: InputSizes, params: SpeciesParams) -> Forecast:
     told = brightness_forecast(inputs, params)
     atoms, parts = told.sizes["atom"], max(len(params.elements), 2)
-    around = 4e-4 * (params.radius / 10) ** 3 if params.method == "local" else 0.0
+    around = 4e-4 * (params.radius / 10) ** 3 if params.method in ("level", "local") else 0.0
     memory = told.memory * 2 + atoms * 100 * parts
     return Forecast(told.sizes, memory=memory, seconds=told.seconds + atoms * (around + 1e-5 * parts))
 
@@ -91,15 +98,18 @@ def species(
     - `local`: from there, each box goes to the nearest mean box of the atoms within `radius`, by squared differences,
       all atoms at once, until none changes or five rounds changed equally many; a class with fewer than `least` members
       there is not compared, and an atom whose own has fewer stays what it is. It is indifferent to a brightness that
-      varies slowly over the particle.
+      varies slowly over the particle, but not to noise that differs between the points of a box, and it takes all
+      elements for equally common;
+    - `level`: from there, the intensities are divided by their level, that is the sum of the intensities of the other
+      atoms within `radius` over what their probable classes lead to expect; the mixture grows on with these, until no
+      probability changes. Equally indifferent, and takes elements for as common as they are.
 
-    `probability` is the posterior of such a mixture, grown from the classes found. After `local` it is that of
-    `flat_intensity` = intensity / level, where the level is the sum of the intensities within `radius` over that of the
-    means of their classes. `confusion` is what it leads to expect: the fraction of the atoms of one element that are
-    assigned to another; `threshold` is where neighbouring elements part. Intensities that are not normally distributed
-    make them wrong. A larger ball counts more of an atom and averages more noise, until it reaches the neighbours.
-    Atoms that `classify.atoms` rejected, or whose intensity is not known, have species 0. Computes; the volume is read
-    in blocks.
+    `probability` is the posterior of such a mixture, grown from the classes found, of the intensities without their
+    level (`flat_intensity`) after `level` and `local`. `confusion` is what it leads to expect: the fraction of the
+    atoms of one element that are assigned to another; `threshold` is where neighbouring elements part. Intensities that
+    are not normally distributed make them wrong. A larger ball counts more of an atom and averages more noise, until it
+    reaches the neighbours. Atoms that `classify.atoms` rejected, or whose intensity is not known, have species 0.
+    Computes; the volume is read in blocks.
 
     References
     ----------
@@ -145,43 +155,76 @@ class _Classes(NamedTuple):
 
 
 def _classes(values: F64, cut: NDArray[np.float32], position: F64, parts: int, params: SpeciesParams) -> _Classes:
-    known = np.log(values) if params.scale == "logarithmic" else values
+    known, flat = np.log(values) if params.scale == "logarithmic" else values, None
     if params.method == "k_means":
         labels = clustering.k_means(known, parts)
         edges = [(known[labels == k].max(), known[labels == k + 1].min()) for k in range(parts - 1)]
         threshold = np.array(edges).reshape(-1, 2).mean(axis=1)
         probability = clustering.ordered_posterior(known, clustering.mixture(known, labels, parts))
         return _Classes(labels, probability, np.exp(threshold) if known is not values else threshold, None)
-    fitted = clustering.likeliest(known, clustering.starts(values, parts), parts)
-    labels, flat = clustering.ordered_posterior(known, fitted).argmax(axis=1), None
-    if params.method != "mixture":
+    begun = clustering.starts(values, parts)
+    if params.method == "level":
+        fitted, known = _levelled(values, position, begun, parts, params)
+        flat = known
+    else:
+        fitted = clustering.likeliest(known, begun, parts)
+    labels = clustering.ordered_posterior(known, fitted).argmax(axis=1)
+    if params.method in ("local", "templates"):
         labels, flat = _compared(values, cut, position, labels, parts, params)
         known = values if flat is None else flat
         complete = np.bincount(labels, minlength=parts).min() > 0
-        begun = [labels] if complete else clustering.starts(known, parts)
-        fitted = clustering.likeliest(known, begun, parts)
+        fitted = clustering.likeliest(known, [labels] if complete else begun, parts)
     threshold = clustering.thresholds(fitted)
     if params.scale == "logarithmic":
         threshold = np.exp(threshold)
     return _Classes(labels, clustering.ordered_posterior(known, fitted), threshold, flat)
 
 
+def _levelled(
+    values: F64, position: F64, begun: list[I64], parts: int, params: SpeciesParams
+) -> tuple[clustering.Mixture, F64]:
+    """Return the mixture of intensities without their level, and these, from the start that makes them likeliest."""
+    best, found, settled = -np.inf, None, True
+    for labels in begun:
+        fitted = clustering.mixture(values, labels, parts)
+        flat, probability = values, clustering.ordered_posterior(values, fitted)
+        level, calm = np.ones(values.size), False
+        for _ in range(params.rounds):
+            before = probability
+            level = surroundings.level(values, before @ fitted.mean, position, params.radius, params.least)
+            flat = values / level
+            fitted = clustering.grown(flat, before)
+            probability = clustering.ordered_posterior(flat, fitted)
+            if calm := bool(np.abs(probability - before).max() < SETTLED):
+                break
+        likelihood = fitted.log_likelihood - float(np.log(level).sum())  # of the intensities, given their level
+        if likelihood > best:
+            best, found, settled = likelihood, (fitted, flat), calm
+    if not settled:
+        _warn_of_change()
+    assert found is not None
+    return found
+
+
 def _compared(
     values: F64, cut: NDArray[np.float32], position: F64, labels: I64, parts: int, params: SpeciesParams
 ) -> tuple[I64, F64 | None]:
     """Return classes by mean boxes, and after `local` the intensities without their level."""
-    flat = None
+    flat, around = None, (params.radius, params.least)
     if params.method == "templates":
         labels, settled = boxes.by_template(cut, labels, parts, False, params.rounds)
     else:
-        around = (params.radius, params.least)
         labels, _, settled = surroundings.local_classes(cut, position, labels, parts, *around, params.rounds)
         expected = clustering.described(values, labels, parts).mean[labels]
         flat = values / surroundings.level(values, expected, position, *around)
     if not settled:
-        text = "some atoms were still changing their species at the end: see their probability"
-        warnings.warn(text, AetxWarning, stacklevel=4)
+        _warn_of_change()
     return labels, flat
+
+
+def _warn_of_change() -> None:
+    text = "the species of some atoms were still changing at the end: see their probability"
+    warnings.warn(text, AetxWarning, stacklevel=5)
 
 
 def _table(
