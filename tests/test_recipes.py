@@ -115,6 +115,21 @@ def test_the_quickstart_finds_every_atom(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::aetx.errors.AetxWarning")
+def test_the_nanoparticle_is_refined_to_its_limit_with_error_bars_that_hold(tmp_path: Path) -> None:
+    results = followed(planned(ROOT / "recipes" / "pt_nanoparticle.yaml", tmp_path))
+    truth, atoms, score = results["truth"], results["atoms"], results["score"]
+    assert (int(score["missed"]), int(score["false"])) == (0, 0)
+    assert float(score["rmsd"]) < 1.15 * float(results["limit"]["bound"])
+    assert one_to_one(truth, atoms) > float(score["rmsd"])
+    pull = score["residual"].values / atoms["sigma"].sel(atom=score["found_atom"].values).values
+    assert 0.8 < np.sqrt(np.mean(pull**2)) < 1.2
+    assert 0.9 < float(results["residual"]["chi_square"].mean()) < 1.1
+    off = np.abs(results["series"]["true_theta"].values - results["series"]["theta"].values)
+    left = np.abs(results["series"]["true_theta"].values - atoms["theta"].values)
+    assert np.median(left) < 0.5 * np.median(off)
+
+
+@pytest.mark.filterwarnings("ignore::aetx.errors.AetxWarning")
 def test_a_series_of_ones_own_gives_its_atoms_and_not_their_mirror_image(tmp_path: Path) -> None:
     truth = particle(smallest=14.0, largest=16.0, seed=2)
     expected = images(truth, pixels=80, first=-70.0, last=70.0, tilt_error=0.4)

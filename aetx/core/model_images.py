@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.fft import fftfreq, next_fast_len, rfftfreq
 
 from aetx.core.atoms import finite_positions, require_elements
-from aetx.core.tilts import pose_coords
+from aetx.core.tilts import NAMES, pose_coords
 from aetx.core.tomography import origin, pixel_size, rotations
 from aetx.errors import InputError, Problem
 from aetx.kernels.mixtures import gaussians
@@ -117,7 +117,10 @@ def problem_of(
 
 
 def refined(series: xr.Dataset, problem: Problem3D, state: State) -> xr.Dataset:
-    """Return fitted atoms and poses as a dataset of the kind atoms, in the frame of the specimen."""
+    """Return fitted atoms and poses as a dataset of the kind atoms, in the frame of the specimen.
+
+    The coordinates phi, theta and psi are the fitted angles; `stated_phi` and so on are those that the series states.
+    """
     length, one = {"units": "angstrom"}, {"units": "1"}
     unit = str(series["image"].attrs["units"])
     squared = problem.scene.step**2
@@ -131,6 +134,7 @@ def refined(series: xr.Dataset, problem: Problem3D, state: State) -> xr.Dataset:
         "scale": ("tilt", state.scale, one),
         "background": ("tilt", state.background, {"units": unit}),
         "stretch": (("tilt", "component"), state.stretch, one),
+        **{f"stated_{name}": ("tilt", series[name].values.astype(float), {"units": "degree"}) for name in NAMES},
     }
     coords = {
         "atom": ("atom", state.number, one),

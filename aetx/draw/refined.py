@@ -130,15 +130,28 @@ def _known_corrections(dataset: xr.Dataset) -> list[tuple[str, dict[str, np.ndar
     def values(name: str) -> np.ndarray:
         return np.asarray(dataset[name].values, float)
 
-    angles = {
-        letter: values(name) - values(f"stated_{name}")
-        for name, letter in LETTERS.items()
-        if f"stated_{name}" in dataset and name in dataset.variables
-    }
+    angles = dict(zip(LETTERS.values(), turns(dataset), strict=True)) if _stated(dataset) else {}
     shifts = {name.replace("_", " "): values(name) for name in ("shift_x", "shift_y") if name in dataset}
     factor = {"scale": 100 * (values("scale") - 1)} if "scale" in dataset else {}
     shown = [("refined less stated angle (°)", angles), ("shift (Å)", shifts), ("scale less 1 (%)", factor)]
     return [(up, some) for up, some in shown if some]
+
+
+def _stated(dataset: xr.Dataset) -> bool:
+    return all(name in dataset.variables for angle in LETTERS for name in (angle, f"stated_{angle}"))
+
+
+def turns(dataset: xr.Dataset) -> np.ndarray:
+    """Return refined less stated phi, theta, psi of each image, degree, shape (3, tilts), from -180 to 180.
+
+    (phi + 180, 180 - theta, psi + 180) is the same rotation as (phi, theta, psi): the nearer one counts.
+    """
+    stated, found = (
+        np.stack([dataset[f"{prefix}{name}"].values.astype(float) for name in LETTERS]) for prefix in ("stated_", "")
+    )
+    other = np.stack([found[0] + 180, 180 - found[1], found[2] + 180])
+    one, two = (np.mod(angles - stated + 180, 360) - 180 for angles in (found, other))
+    return np.where((one**2).sum(0) <= (two**2).sum(0), one, two)
 
 
 def _views(place: np.ndarray, rgb: np.ndarray, mapped: Any, label: str) -> Any:

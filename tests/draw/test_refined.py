@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from aetx.draw import draw
+from aetx.draw.refined import turns
 from aetx.draw.residual import chosen
 from aetx.stages.measure.residual import residual
 
@@ -27,7 +28,9 @@ def refined(small_atoms: xr.Dataset) -> xr.Dataset:
         shift_x=("tilt", np.full(5, 0.3), LENGTH),
         shift_y=("tilt", np.full(5, -0.4), LENGTH),
         scale=("tilt", np.full(5, 1.02), ONE),
+        stated_phi=("tilt", np.zeros(5), DEGREE),
         stated_theta=("tilt", theta - 0.5, DEGREE),
+        stated_psi=("tilt", np.zeros(5), DEGREE),
     ).assign_coords(
         tilt=("tilt", np.arange(5), ONE),
         phi=("tilt", np.zeros(5), DEGREE),
@@ -47,7 +50,16 @@ def test_refined_atoms_show_error_bars_steps_agreement_and_corrections(refined: 
     assert told["moved"] == "Median 5 pm, farthest 5 pm, over 12 atoms; 1 were added and have no start."
     assert "R1 of 5 images at the end: mean 0.15, worst 0.2" in told["r-factors"]
     assert "R free of 2 images while they were held out: mean 0.3, worst 0.35" in told["r-factors"]
-    assert told["corrections"] == "Root mean squares: θ 0.5, shift x 0.3, shift y 0.4, scale 2."
+    assert told["corrections"] == "Root mean squares: φ 0, θ 0.5, ψ 0, shift x 0.3, shift y 0.4, scale 2."
+
+
+def test_two_ways_to_write_a_rotation_are_no_correction(refined: xr.Dataset) -> None:
+    stated = {"phi": 179.9, "theta": 100.0, "psi": -5.0}
+    found = {"phi": 0.0, "theta": 80.5, "psi": 175.2}
+    for name in stated:
+        refined[f"stated_{name}"] = ("tilt", np.full(5, stated[name]), DEGREE)
+        refined = refined.assign_coords({name: ("tilt", np.full(5, found[name]), DEGREE)})
+    np.testing.assert_allclose(turns(refined)[:, 0], [0.1, -0.5, 0.2])
 
 
 def test_only_what_is_there_is_drawn(refined: xr.Dataset, small_atoms: xr.Dataset) -> None:
