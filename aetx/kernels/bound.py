@@ -363,8 +363,8 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
 
     Noise of the pixels, carried to the unknowns, has the covariance F; so x with F x = noise has that of the bound. The
     systems are solved by conjugate gradients with the information of each atom as the preconditioner, and F is only
-    applied, image by image. For each atom the variance is that of x given all others, which is known exactly, plus the
-    mean square of what x owes to the others (Rao and Blackwell), so that it settles faster than a mean of squares.
+    applied, image by image. For each atom the covariance is that of x given all others, which is known exactly, plus
+    that of what x owes to the others (Rao and Blackwell; `settled`), so that it settles faster than a mean of squares.
 
     Parameters
     ----------
@@ -398,8 +398,7 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
     given, own_part = given_others(own, root, gauge)
     streams = np.random.SeedSequence(seed).spawn(len(information.weight) + 1)
     generators = [np.random.default_rng(one) for one in streams]
-    square, fourth = np.zeros((count, unknowns, unknowns)), np.zeros((count, 3))
-    totals, drawn = [], []
+    totals, drawn, owed = [], [], []
     for first in range(0, samples, BATCH):
         width = min(BATCH, samples - first)
         atoms, others = information.perturbed(generators, width)
@@ -408,17 +407,43 @@ def stochastic(information: Information, samples: int, seed: int) -> Bound:
         x = _gradients(information, root, gauge, start, score)
         drawn.append(inverse @ (others - coupling.T @ x))
         part = x.reshape(count, unknowns, width) - np.einsum("ncd,nds->ncs", given, score.reshape(count, unknowns, -1))
-        square += np.einsum("ncs,nds->ncd", part, part)
-        fourth += (part[:, :3] ** 4).sum(2)
+        owed.append(part.transpose(2, 0, 1))
         totals.append((part[:, :3] ** 2).sum((0, 1)))
-    covariance = own_part + square / samples
-    mean = np.diagonal(square, axis1=1, axis2=2)[:, :3] / samples
-    error = np.sqrt(np.maximum(fourth / samples - mean**2, 0.0) / max(samples - 1, 1))
+    covariance, error = settled(own_part, np.concatenate(owed))
     every = np.concatenate(totals)
     whole = np.trace(covariance[:, :3, :3], axis1=1, axis2=2).sum()
     joined = np.concatenate(drawn, axis=1)
     parts = _parted(information, joined @ joined.T / samples, unseen)
     return Bound(covariance, *parts, error, float(every.std(ddof=1) / np.sqrt(samples) / whole))
+
+
+def settled(given: F64, owed: F64) -> tuple[F64, F64]:
+    """Return the covariance of each atom from random errors, and the standard errors of its first three variances.
+
+    What an atom owes to the others, in units of its covariance given them, is a mean over the samples, drawn towards
+    the mean over all atoms as far as its own samples are noisier than atoms differ (empirical Bayes).
+
+    Parameters
+    ----------
+    given
+        Covariance of each atom given all else, (N, unknowns, unknowns).
+    owed
+        Random errors less what they are expected to be given all else, (samples, N, unknowns).
+    """
+    samples, count, size = owed.shape
+    values, vectors = np.linalg.eigh(given)
+    values = np.maximum(values, SMALLEST * values[:, -1:])
+    root = np.einsum("nab,nb,ncb->nac", vectors, np.sqrt(values), vectors)
+    part = np.einsum("nab,nb,ncb,snc->sna", vectors, 1 / np.sqrt(values), vectors, owed, optimize=True)
+    each = np.einsum("sna,snb->snab", part, part)
+    mean = each.mean(axis=0)
+    every = mean.mean(axis=0)
+    noise = each.var(axis=0, ddof=1).mean(axis=0) / samples
+    differ = np.maximum(mean.var(axis=0) - noise, 2 * np.sqrt(2 / count) * noise)
+    share = float(differ.trace() / (differ + noise).trace())
+    made: F64 = root @ (np.eye(size) + every + share * (mean - every)) @ root
+    spread = np.sqrt(differ * noise / (differ + noise)).diagonal()[:3]
+    return made, spread * given.diagonal(axis1=1, axis2=2)[:, :3]
 
 
 def given_others(own: F64, root: F64, gauge: F64) -> tuple[F64, F64]:

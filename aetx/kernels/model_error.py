@@ -11,7 +11,7 @@ from scipy.special import expit
 from aetx.kernels.bound import Bound
 from aetx.kernels.refinement import Linear
 from aetx.kernels.sensitivity import own
-from aetx.kernels.uncertainty import Drawn, scores
+from aetx.kernels.uncertainty import Drawn, covariance, draw, exact, scores
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -57,7 +57,9 @@ def excess(linear: Linear, residuals: F32, drawn: Drawn) -> Excess:
     that image; s F^-1 s measures how far the images disagree, in units of the noise. Errors of the model that are not
     shared by the images (channelling, angles, distortions, intensities) make it larger than the same measure for drawn
     noise, whose fit has absorbed just as much. The ratio is a sandwich estimate with the images as clusters:
-    covariances times the ratio are those that the images themselves show. What is wrong in all alike stays unseen.
+    covariances times the ratio are those that the images themselves show. What is wrong in all alike stays unseen, and
+    what neighbouring images share is seen in part: in multislice images of 27 times the usual dose, atoms err 20 %
+    more along the tilt axis than the widened error bars say, and as these say along the others.
 
     Parameters
     ----------
@@ -129,12 +131,12 @@ def presence(linear: Linear, residuals: F32, drawn: Drawn, found: Bound) -> tupl
     return left, share * told
 
 
-def exists(gain: F64, covariance: F64, volume: float, odds: float) -> F64:
+def exists(gain: F64, uncertain: F64, volume: float, odds: float) -> F64:
     """Return the probability that each site is an atom.
 
     The evidence with and without it is compared (Laplace): where the place of the atom had been anywhere in a volume V,
 
-        odds afterwards = odds before * exp(gain / 2) * sqrt(det(2 pi covariance)) / V
+        odds afterwards = odds before * exp(gain / 2) * sqrt(det(2 pi C)) / V
 
     so that a place that is found with small error had to be searched for, and pays for that.
 
@@ -143,8 +145,8 @@ def exists(gain: F64, covariance: F64, volume: float, odds: float) -> F64:
     gain
         Deviance without the atom less that with it, shape (N,). From score s and information F of a factor on its
         height, 1 with and 0 without (`presence`), it is F + 2 s.
-    covariance
-        Of its position, angstrom**2, shape (N, 3, 3).
+    uncertain
+        Covariance C of its position, angstrom**2, shape (N, 3, 3).
     volume
         Where the atom could have been, angstrom**3: the space of one atom.
     odds
@@ -154,6 +156,69 @@ def exists(gain: F64, covariance: F64, volume: float, odds: float) -> F64:
     ----------
     D. J. C. MacKay, Neural Computation 4, 415 (1992), doi:10.1162/neco.1992.4.3.415 (the Occam factor).
     """
-    _, determinant = np.linalg.slogdet(2.0 * np.pi * covariance)
+    _, determinant = np.linalg.slogdet(2.0 * np.pi * uncertain)
     made: F64 = expit(np.log(odds / volume) + 0.5 * gain + 0.5 * determinant)
     return made
+
+
+@dataclass(frozen=True)
+class ErrorBars:
+    """What a fit and its residuals say about its atoms."""
+
+    covariance: F64
+    """Of the position after rigid alignment, widened by the excess, angstrom**2, shape (N, 3, 3)."""
+    height: F64
+    """Standard error of the relative height, widened too, shape (N,); NaN where it is not fitted for each atom."""
+    width: F64
+    """The same of the width, angstrom."""
+    exists: F64
+    """Probability that there is an atom, shape (N,)."""
+    excess: Excess
+
+
+def error_bars(
+    linear: Linear,
+    residuals: F32,
+    weight: F64,
+    spread: F64,
+    exact_too: bool,
+    samples: int,
+    seed: int,
+    volume: float,
+    odds: float,
+) -> ErrorBars:
+    """Return error bars of every atom of a fit, and the probability that it is there.
+
+    Parameters
+    ----------
+    linear, residuals
+        As for `excess`.
+    weight, spread
+        Profiles, as for `uncertainty.information_of`.
+    exact_too
+        Whether the covariance comes from the whole Fisher matrix, of which `uncertainty.memory_of` tells the size; else
+        from the random errors, which are drawn in any case.
+    samples, seed
+        As for `uncertainty.draw`, at least 2 samples.
+    volume, odds
+        As for `exists`.
+
+    Raises
+    ------
+    UndeterminedError
+        If the images do not determine what was fitted.
+    """
+    drawn = draw(linear, weight, spread, samples, seed)
+    found = exact(linear, weight, spread) if exact_too else covariance(drawn)
+    beyond = excess(linear, residuals, drawn)
+    widened = found.atoms * beyond.atoms[:, None, None]
+    score, told = presence(linear, residuals, drawn, found)
+    deviations = dict(zip(linear.free.of_atom, np.sqrt(np.einsum("naa->an", widened)), strict=True))
+    unknown = np.full(len(widened), np.nan)
+    return ErrorBars(
+        widened[:, :3, :3],
+        deviations.get("height", unknown),
+        deviations.get("width", unknown),
+        exists(told + 2.0 * score, widened[:, :3, :3], volume, odds),
+        beyond,
+    )

@@ -117,3 +117,17 @@ def test_what_an_uncertain_site_saves_is_weighed_against_how_long_it_was_searche
     assert model_error.exists(np.array([even]), covariance, 15.0, 1.0)[0] == pytest.approx(0.5)
     assert model_error.exists(np.array([even]), covariance, 15.0, 9.0)[0] == pytest.approx(0.9)
     assert model_error.exists(np.array([0.0]), covariance, 15.0, 1.0)[0] < 0.002
+
+
+@pytest.mark.parametrize("exact_too", [False, True])
+def test_error_bars_of_every_atom_come_in_one_call(exact_too: bool) -> None:
+    linear = fit(Free(**FREE | {"heights": "each"}))
+    residuals = (1.5 * left(linear, 0)).astype(np.float32)
+    found = model_error.error_bars(linear, residuals, WEIGHT, SPREAD, exact_too, 6, 0, 15.0, 1.0)
+    plain = uncertainty.exact(linear, WEIGHT, SPREAD).atoms
+    ratio = np.trace(found.covariance, axis1=1, axis2=2) / np.trace(plain[:, :3, :3], axis1=1, axis2=2)
+    np.testing.assert_allclose(ratio, found.excess.atoms, rtol=1e-9 if exact_too else 0.15)
+    assert found.excess.atoms.mean() == pytest.approx(1.5**2, rel=0.2)
+    np.testing.assert_allclose(found.height**2, plain[:, 3, 3] * found.excess.atoms, rtol=1e-9 if exact_too else 0.3)
+    assert np.isnan(found.width).all()
+    assert (found.exists > 0.999).all()
