@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import xarray as xr
 
 from aetx.draw.atoms import atoms
+from aetx.draw.classes import classes
 from aetx.draw.columns import columns
 from aetx.draw.field import field
 from aetx.draw.focal_series import focal_series
@@ -26,7 +27,7 @@ def _series(dataset: xr.Dataset) -> list[Picture]:
 
 
 def _atoms(dataset: xr.Dataset) -> list[Picture]:
-    return [*atoms(dataset), *refined(dataset)]
+    return [*atoms(dataset), *classes(dataset), *refined(dataset)]
 
 
 PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
