@@ -76,13 +76,13 @@ def render(x: F64, y: F64, height: F64, width: F64, rows: int, columns: int) -> 
             continue
         _profile(x[i], width[i], left, right, across)
         _profile(y[i], width[i], low, high, along)
-        blocks = (right - left + LANES - 1) // LANES
-        across[right - left : blocks * LANES] = 0.0
+        used = (right - left + LANES - 1) // LANES * LANES
+        across[right - left : used] = 0.0
         for row in range(low, high):
             scale = np.float32(height[i] * along[row - low])
-            for block in range(0, blocks * LANES, LANES):
-                for lane in range(LANES):
-                    image[row, left + block + lane] += scale * across[block + lane]
+            line = image[row, left : left + used]
+            for k in range(used):
+                line[k] += scale * across[k]
     return image[:, :columns].copy()
 
 

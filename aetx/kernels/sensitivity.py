@@ -16,37 +16,43 @@ F64 = NDArray[np.float64]
 
 VALUE, SLOPE, SPREAD = range(3)
 """A Gaussian of unit integral along an axis, its derivative by the centre, and by the width."""
+SUMS = {"reassoc", "contract", "nsz"}
+"""Liberties that let sums along a row run in lanes: their order."""
 
 
 @njit(nogil=True, cache=True)
-def _line(centre: float, width: float, first: int, last: int, line: F32) -> None:
+def _line(centre: float, width: float, first: int, last: int, room: int, line: F32) -> None:
     """Write a Gaussian and its derivatives at the pixels from first up to last, as `rendering.render` draws it.
 
-    `line` has the shape (3, room); what is not written stays as it is.
+    `line` has three rows; up to `room` pixels from the first, what lies beyond the last is zero.
     """
-    scale = 1.0 / (width * math.sqrt(2.0 * math.pi))
+    scale, count = 1.0 / (width * math.sqrt(2.0 * math.pi)), last - first
+    value, slope, spread = line[VALUE], line[SLOPE], line[SPREAD]
     if width < NARROW:
         t = (first - 0.5 - centre) / width
         before, height_before, t_before = math.erf(t / math.sqrt(2.0)), scale * math.exp(-0.5 * t * t), t
-        for i in range(first, last):
-            t = (i + 0.5 - centre) / width
+        for i in range(count):
+            t = (first + i + 0.5 - centre) / width
             after, height = math.erf(t / math.sqrt(2.0)), scale * math.exp(-0.5 * t * t)
-            line[VALUE, i - first] = 0.5 * (after - before)
-            line[SLOPE, i - first] = height_before - height
-            line[SPREAD, i - first] = t_before * height_before - t * height
+            value[i] = 0.5 * (after - before)
+            slope[i] = height_before - height
+            spread[i] = t_before * height_before - t * height
             before, height_before, t_before = after, height, t
-        return
-    step = 1.0 / width
-    t = (first - centre) * step
-    value = scale * math.exp(-0.5 * t * t)
-    ratio, fall = math.exp(-step * (t + 0.5 * step)), math.exp(-step * step)
-    for i in range(last - first):
-        line[VALUE, i] = value
-        line[SLOPE, i] = value * t * step
-        line[SPREAD, i] = value * (t * t - 1.0) * step
-        value *= ratio
-        ratio *= fall
-        t += step
+    else:
+        step = 1.0 / width
+        start = (first - centre) * step
+        height = scale * math.exp(-0.5 * start * start)
+        ratio, fall = math.exp(-step * (start + 0.5 * step)), math.exp(-step * step)
+        for i in range(count):
+            value[i] = height
+            height *= ratio
+            ratio *= fall
+        for i in range(count):
+            t = start + i * step
+            slope[i] = value[i] * t * step
+            spread[i] = value[i] * (t * t - 1.0) * step
+    for i in range(count, room):
+        value[i], slope[i], spread[i] = 0.0, 0.0, 0.0
 
 
 @njit(nogil=True, cache=True)
@@ -91,6 +97,7 @@ def change(
     room = _room(width)
     image = np.zeros((rows, columns + room), np.float32)
     across, along = np.zeros((3, room), np.float32), np.zeros((3, room), np.float32)
+    value, slope, spread = across[VALUE], across[SLOPE], across[SPREAD]
     mixed = np.zeros(room, np.float32)
     for i in range(x.size):
         reach = REACH * width[i] + 0.5
@@ -98,26 +105,23 @@ def change(
         low, high = _span(y[i], reach, rows)
         if left >= right or low >= high:
             continue
-        _line(x[i], width[i], left, right, across)
-        _line(y[i], width[i], low, high, along)
-        room_used = (right - left + LANES - 1) // LANES * LANES
-        across[:, right - left : room_used] = 0.0
+        used = (right - left + LANES - 1) // LANES * LANES
+        _line(x[i], width[i], left, right, used, across)
+        _line(y[i], width[i], low, high, high - low, along)
         dx, dy = np.float32(height[i] * by_x[i]), np.float32(height[i] * by_y[i])
         dh, dw = np.float32(by_height[i]), np.float32(height[i] * by_width[i])
-        for k in range(room_used):
-            mixed[k] = dx * across[SLOPE, k] + dw * across[SPREAD, k] + dh * across[VALUE, k]
+        for k in range(used):
+            mixed[k] = dx * slope[k] + dw * spread[k] + dh * value[k]
         for row in range(low, high):
             first = along[VALUE, row - low]
             second = dy * along[SLOPE, row - low] + dw * along[SPREAD, row - low]
-            for block in range(0, room_used, LANES):
-                for lane in range(LANES):
-                    image[row, left + block + lane] += (
-                        first * mixed[block + lane] + second * across[VALUE, block + lane]
-                    )
+            line = image[row, left : left + used]
+            for k in range(used):
+                line[k] += first * mixed[k] + second * value[k]
     return image[:, :columns].copy()
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=SUMS)
 def collect(image: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
     """Return the derivatives of sum(image * render(...)) by the atoms: the transpose of `change`.
 
@@ -137,7 +141,7 @@ def collect(image: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
     wide = np.zeros((rows, columns + room), np.float32)
     wide[:, :columns] = image
     across, along = np.zeros((3, room), np.float32), np.zeros((3, room), np.float32)
-    summed = np.zeros((3, room), np.float32)
+    value, slope, spread = across[VALUE], across[SLOPE], across[SPREAD]
     made = np.zeros((x.size, 4))
     for i in range(x.size):
         reach = REACH * width[i] + 0.5
@@ -145,31 +149,31 @@ def collect(image: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
         low, high = _span(y[i], reach, rows)
         if left >= right or low >= high:
             continue
-        _line(x[i], width[i], left, right, across)
-        _line(y[i], width[i], low, high, along)
-        room_used = (right - left + LANES - 1) // LANES * LANES
-        across[:, right - left : room_used] = 0.0
-        summed[:, :room_used] = 0.0
+        used = (right - left + LANES - 1) // LANES * LANES
+        _line(x[i], width[i], left, right, used, across)
+        _line(y[i], width[i], low, high, high - low, along)
+        by_x = by_y = by_height = by_width = 0.0
         for row in range(low, high):
-            value, slope, spread = along[VALUE, row - low], along[SLOPE, row - low], along[SPREAD, row - low]
-            for block in range(0, room_used, LANES):
-                for lane in range(LANES):
-                    here = wide[row, left + block + lane]
-                    summed[VALUE, block + lane] += value * here
-                    summed[SLOPE, block + lane] += slope * here
-                    summed[SPREAD, block + lane] += spread * here
-        for k in range(right - left):
-            made[i, 0] += summed[VALUE, k] * across[SLOPE, k]
-            made[i, 1] += summed[SLOPE, k] * across[VALUE, k]
-            made[i, 2] += summed[VALUE, k] * across[VALUE, k]
-            made[i, 3] += summed[VALUE, k] * across[SPREAD, k] + summed[SPREAD, k] * across[VALUE, k]
-        made[i, 0] *= height[i]
-        made[i, 1] *= height[i]
-        made[i, 3] *= height[i]
+            line = wide[row, left : left + used]
+            plain = sloped = spreading = np.float32(0)
+            for k in range(used):
+                plain += line[k] * value[k]
+                sloped += line[k] * slope[k]
+                spreading += line[k] * spread[k]
+            by_x += along[VALUE, row - low] * sloped
+            by_y += along[SLOPE, row - low] * plain
+            by_height += along[VALUE, row - low] * plain
+            by_width += along[VALUE, row - low] * spreading + along[SPREAD, row - low] * plain
+        made[i, 0], made[i, 1], made[i, 2], made[i, 3] = (
+            height[i] * by_x,
+            height[i] * by_y,
+            by_height,
+            height[i] * by_width,
+        )
     return made
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=SUMS)
 def own(weight: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
     """Return the weighted products of the derivatives of each atom with each other.
 
@@ -189,8 +193,7 @@ def own(weight: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
     wide = np.zeros((rows, columns + room), np.float32)
     wide[:, :columns] = weight
     across, along = np.zeros((3, room), np.float32), np.zeros((3, room), np.float32)
-    summed = np.zeros((3, 3, room), np.float32)
-    table = np.zeros((3, 3, 3, 3))
+    value, slope, spread = across[VALUE], across[SLOPE], across[SPREAD]
     made = np.zeros((x.size, 4, 4))
     for i in range(x.size):
         reach = REACH * width[i] + 0.5
@@ -198,48 +201,36 @@ def own(weight: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
         low, high = _span(y[i], reach, rows)
         if left >= right or low >= high:
             continue
-        _line(x[i], width[i], left, right, across)
-        _line(y[i], width[i], low, high, along)
-        room_used = (right - left + LANES - 1) // LANES * LANES
-        across[:, right - left : room_used] = 0.0
-        summed[:, :, :room_used] = 0.0
+        used = (right - left + LANES - 1) // LANES * LANES
+        _line(x[i], width[i], left, right, used, across)
+        _line(y[i], width[i], low, high, high - low, along)
+        xx = xy = xh = xw = yy = yh = yw = hh = hw = ww = 0.0
         for row in range(low, high):
-            for a in range(3):
-                for b in range(a + 1):
-                    factor = along[a, row - low] * along[b, row - low]
-                    for block in range(0, room_used, LANES):
-                        for lane in range(LANES):
-                            summed[a, b, block + lane] += factor * wide[row, left + block + lane]
-        for a in range(3):
-            for b in range(a + 1):
-                for c in range(3):
-                    for d in range(c + 1):
-                        total = 0.0
-                        for k in range(right - left):
-                            total += summed[a, b, k] * across[c, k] * across[d, k]
-                        for p, q in ((a, b), (b, a)):
-                            table[p, q, c, d] = total
-                            table[p, q, d, c] = total
-        # Each derivative as terms (along, across): x, y and height have one, the width has two.
+            line = wide[row, left : left + used]
+            vv = vs = vp = ss = sp = pp = np.float32(0)
+            for k in range(used):
+                one, two, three = line[k] * value[k], line[k] * slope[k], line[k] * spread[k]
+                vv += one * value[k]
+                vs += one * slope[k]
+                vp += one * spread[k]
+                ss += two * slope[k]
+                sp += two * spread[k]
+                pp += three * spread[k]
+            v, s, p = along[VALUE, row - low], along[SLOPE, row - low], along[SPREAD, row - low]
+            xx += v * v * ss
+            xy += v * s * vs
+            xh += v * v * vs
+            xw += v * v * sp + v * p * vs
+            yy += s * s * vv
+            yh += s * v * vv
+            yw += s * v * vp + s * p * vv
+            hh += v * v * vv
+            hw += v * v * vp + v * p * vv
+            ww += v * v * pp + 2.0 * v * p * vp + p * p * vv
         h = height[i]
-        made[i, 0, 0] = h * h * table[VALUE, VALUE, SLOPE, SLOPE]
-        made[i, 0, 1] = h * h * table[VALUE, SLOPE, SLOPE, VALUE]
-        made[i, 1, 1] = h * h * table[SLOPE, SLOPE, VALUE, VALUE]
-        made[i, 0, 2] = h * table[VALUE, VALUE, SLOPE, VALUE]
-        made[i, 1, 2] = h * table[SLOPE, VALUE, VALUE, VALUE]
-        made[i, 2, 2] = table[VALUE, VALUE, VALUE, VALUE]
-        made[i, 0, 3] = h * h * (table[VALUE, VALUE, SLOPE, SPREAD] + table[VALUE, SPREAD, SLOPE, VALUE])
-        made[i, 1, 3] = h * h * (table[SLOPE, VALUE, VALUE, SPREAD] + table[SLOPE, SPREAD, VALUE, VALUE])
-        made[i, 2, 3] = h * (table[VALUE, VALUE, VALUE, SPREAD] + table[VALUE, SPREAD, VALUE, VALUE])
-        made[i, 3, 3] = (
-            h
-            * h
-            * (
-                table[VALUE, VALUE, SPREAD, SPREAD]
-                + 2.0 * table[VALUE, SPREAD, SPREAD, VALUE]
-                + table[SPREAD, SPREAD, VALUE, VALUE]
-            )
-        )
+        made[i, 0, 0], made[i, 0, 1], made[i, 0, 2], made[i, 0, 3] = h * h * xx, h * h * xy, h * xh, h * h * xw
+        made[i, 1, 1], made[i, 1, 2], made[i, 1, 3] = h * h * yy, h * yh, h * h * yw
+        made[i, 2, 2], made[i, 2, 3], made[i, 3, 3] = hh, h * hw, h * h * ww
         for a in range(4):
             for b in range(a):
                 made[i, a, b] = made[i, b, a]
