@@ -35,6 +35,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "measure.experiment": {"doses": (1e5,), "tilts": (5, 7), "ranges": (60.0,)},
     "reconstruct.resire": {"iterations": 4},
     "reconstruct.sirt": {"iterations": 4},
+    "refine.orbitals": {"steps": 2, "inner": 4},
     "simulate.accretion": {"atoms": 200, "diameter": 19.0},
     "simulate.acquisition": {"dose": 1.0, "background": 1.0, "film": 0.1, "shift": 0.3, "drift": 0.4, "jitter": 0.1},
     "simulate.amorphous": {"smallest": 16.0, "largest": 18.0},
