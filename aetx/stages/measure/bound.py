@@ -50,7 +50,7 @@ def _forecast(inputs: InputSizes, params: BoundParams) -> Forecast:
     takes={"atoms": ATOMS, "like": optional(TILT_SERIES)},
     gives=SCORE,
     params=BoundParams,
-    version=1,
+    version=2,
     forecast=_forecast,
 )
 def bound(atoms: xr.Dataset, like: xr.Dataset | None, params: BoundParams) -> xr.Dataset:

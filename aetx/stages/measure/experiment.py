@@ -59,7 +59,7 @@ def _forecast(inputs: InputSizes, params: ExperimentParams) -> Forecast:
 
 
 @stage(
-    "measure.experiment", takes={"atoms": ATOMS}, gives=SCORE, params=ExperimentParams, version=1, forecast=_forecast
+    "measure.experiment", takes={"atoms": ATOMS}, gives=SCORE, params=ExperimentParams, version=2, forecast=_forecast
 )
 def experiment(atoms: xr.Dataset, params: ExperimentParams) -> xr.Dataset:
     """How well the atoms of a specimen could be known from each of many plans: doses, numbers of tilts, tilt ranges.
