@@ -14,6 +14,7 @@ from aetx.draw.bound import bound, experiment
 from aetx.draw.comparison import comparison, repeats
 from aetx.draw.held_out import iterations, shells
 from aetx.draw.picture import Picture
+from aetx.draw.self_checks import damage, hand, scale, shape
 
 MOST = 6
 """Most histograms in one picture."""
@@ -26,6 +27,10 @@ PAINTERS: tuple[tuple[set[str], Callable[[xr.Dataset], list[Picture]]], ...] = (
     ({"r_free_tilt", "best"}, iterations),
     ({"bound", "sigma", "on_surface"}, bound),
     ({"bound", "image_dose", "elongation"}, experiment),
+    ({"average", "stretch", "elongation_expected"}, shape),
+    ({"crystal_bond", "scale_axis", "bond"}, scale),
+    ({"meaning", "given_fits"}, hand),
+    ({"changed", "misfit", "change"}, damage),
 )
 """Who draws a score, by the variables that tell it from others."""
 
