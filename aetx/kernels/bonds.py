@@ -18,6 +18,8 @@ LOOSE = 0.3
 """How far the end of a bond of a grain may be from where the crystal has it, over the length of the bond."""
 SEEDS = 12
 """Atoms that are tried as the beginning of a grain."""
+SKETCH = 2
+"""Rounds, as below, by which the tried beginnings are compared."""
 ROUNDS = 12
 """Times that the members of a grain and its mean bonds follow each other."""
 HUBER = 2.0
@@ -35,6 +37,12 @@ class Crystal:
     def shortest(self) -> float:
         """Length of the shortest bond, angstrom."""
         return float(np.linalg.norm(self.bonds, axis=1).min())
+
+    @property
+    def sides(self) -> tuple[float, ...]:
+        """1, and -1 where the opposite bonds are others."""
+        apart = np.linalg.norm(self.bonds[:, None] + self.bonds, axis=2).min(axis=1)
+        return (1.0,) if float(apart.max()) < 1e-9 * self.cutoff else (1.0, -1.0)
 
 
 def crystal(lattice: str, edge: float, ratio: float) -> Crystal:
@@ -168,11 +176,12 @@ def grains(found: Bulk, of: Crystal, least: int) -> list[Grain]:
         best: Grain | None = None
         for seed in free[np.linspace(0, free.size - 1, min(SEEDS, free.size)).astype(int)]:
             matrix = _turned(found.vector[seed], of)
-            grown = None if matrix is None else _grow(found, of, free, matrix, least)
+            grown = None if matrix is None else _grow(found, of, free, matrix, least, SKETCH)
             if grown is not None and (best is None or grown.member.size > best.member.size):
                 best = grown
             if best is not None and 2 * best.member.size > free.size:
                 break
+        best = None if best is None else _grow(found, of, free, best.matrix, least, ROUNDS)
         if best is None:
             break
         made.append(best)
@@ -194,7 +203,7 @@ def _turned(vector: F64, of: Crystal) -> F64 | None:
         if max(off) > LOOSE * of.shortest * scale:
             continue
         turn = _rotation(wanted, vector[[i, j]])
-        for sign in (1.0, -1.0):
+        for sign in of.sides:
             bond, away = _nearest(vector[None], sign * scale * of.bonds @ turn.T)
             total = float((away**2).sum())
             if total < least and _one_to_one(bond)[0]:
@@ -210,27 +219,28 @@ def _rotation(start: F64, end: F64) -> F64:
 
 def _nearest(vector: F64, bonds: F64) -> tuple[I64, F64]:
     """Return the nearest bond to each vector, shape (atoms, bonds), and the distance."""
-    distance, index = cKDTree(bonds).query(vector)
-    return np.asarray(index, np.int64), np.asarray(distance)
+    closer = vector @ bonds.T - 0.5 * (bonds**2).sum(axis=1)
+    index = closer.argmax(axis=2)
+    return index.astype(np.int64), np.linalg.norm(vector - bonds[index], axis=2)
 
 
 def _one_to_one(bond: I64) -> Mask:
     return np.asarray((np.sort(bond, axis=1) == np.arange(bond.shape[1])).all(axis=1))
 
 
-def _grow(found: Bulk, of: Crystal, free: I64, matrix: F64, least: int) -> Grain | None:
+def _grow(found: Bulk, of: Crystal, free: I64, matrix: F64, least: int, rounds: int) -> Grain | None:
     """Alternate between the members of a grain and the map that their bonds have in robust least squares."""
     vector, weight, sign = found.vector[free], np.empty((0, 0)), np.empty(0)
     member = np.zeros(free.size, bool)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         fits = []
-        for side in (1.0, -1.0):
+        for side in of.sides:
             bond, away = _nearest(vector, side * of.bonds @ matrix.T)
             close = LOOSE * np.linalg.norm(of.bonds[bond] @ matrix.T, axis=2)
             fits.append((bond, np.where(_one_to_one(bond) & (away < close).all(axis=1), (away**2).sum(1), np.inf)))
-        odd = fits[1][1] < fits[0][1]
-        bond = np.where(odd[:, None], fits[1][0], fits[0][0])
-        before, member = member, np.isfinite(np.where(odd, fits[1][1], fits[0][1]))
+        odd = fits[-1][1] < fits[0][1]
+        bond = np.where(odd[:, None], fits[-1][0], fits[0][0])
+        before, member = member, np.isfinite(np.where(odd, fits[-1][1], fits[0][1]))
         if member.sum() < least:
             return None
         sign = np.where(odd[member], -1.0, 1.0)

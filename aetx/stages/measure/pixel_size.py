@@ -66,7 +66,7 @@ class PixelSizeParams(Params):
 
 def _forecast(inputs: InputSizes, _: PixelSizeParams) -> Forecast:
     atoms = inputs["atoms"][0].get("atom", 1)
-    return Forecast({"axis": 3, "axis2": 3}, 60_000_000 + 4000 * atoms, 0.3 + 1e-4 * atoms)
+    return Forecast({"axis": 3, "axis2": 3}, 60_000_000 + 6000 * atoms, 0.3 + 4e-4 * atoms)
 
 
 @stage("measure.pixel_size", takes={"atoms": ATOMS}, gives=SCORE, params=PixelSizeParams, version=1, forecast=_forecast)
