@@ -13,11 +13,13 @@ from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, Scene
 from aetx.kernels.sites import candidates, evidence
 
 STIFF = Free(heights="shared", widths="shared")
-"""What is fitted while sites are searched: free heights would let false atoms live."""
+"""What is fitted while sites are searched, unless less is free: free heights would let false atoms live."""
 HEIGHTS = Free(False, False, False, False, heights="each", widths="fixed", positions=False)
 """What is fitted to see how much of an atom is at a site."""
 CLOSER = 0.35
 """Distance between two places, in separations, at which they are the same place."""
+BESIDE = 0.8
+"""Distance from another atom, and from a place where there may be none, at which a new one begins, in separations."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def search(
     noise: Noise,
     rules: Rules,
     *,
+    free: Free = STIFF,
     plan: Plan | None = None,
     prior: Prior | None = None,
     kept: NDArray[np.integer] | None = None,
@@ -78,41 +81,42 @@ def search(
 
     Parameters
     ----------
-    scene, state, noise, plan, prior
+    scene, state, noise, free, plan, prior
         As for `refinement.fit`.
     rules
         What makes an atom.
     kept
         Ids of atoms that may not be removed.
     barred
-        Places where none may be added, shape (places, 3), angstrom.
+        Places where, and next to which, none may be added, shape (places, 3), angstrom.
     """
     plan = plan or Plan(rounds=4, inner=12, tolerance=0.1)
     short = replace(plan, rounds=2)
     kept = np.zeros(0, np.int64) if kept is None else kept
-    closed = [] if barred is None else list(barred)
+    barred = np.zeros((0, 3)) if barred is None else barred
+    closed: list[F64] = []
     begin, next_number = state, int(state.number.max(initial=-1)) + 1
     ledger: list[Entry] = []
     asked: set[int] = set(kept.tolist())
-    fitted = fit(scene, state, STIFF, noise, plan, prior, begin)
+    fitted = fit(scene, state, free, noise, plan, prior, begin)
     residual = r_factor(scene, fitted.models)
     for turn in range(1, rules.rounds + 1):
         relative = heights(scene, fitted.state, noise)
         state, changes = pruned(fitted.state, relative, rules, kept)
         closed += [np.array(one.position) for one in changes if one.action == "removed"]
         if changes:
-            fitted = fit(scene, state, STIFF, noise, short, prior, begin)
-        state, more = added(scene, fitted, noise, rules, np.reshape(closed, (-1, 3)), next_number)
+            fitted = fit(scene, state, free, noise, short, prior, begin)
+        state, more = added(scene, fitted, noise, rules, np.reshape(closed, (-1, 3)), barred, next_number)
         next_number += len(more)
         if not changes and not more:
             state, changes, more = doubted(
-                scene, fitted, relative, noise, rules, short, prior, begin, asked, next_number
+                scene, fitted, relative, noise, rules, free, short, prior, begin, asked, barred, next_number
             )
             if not changes and not more:
                 break
             asked |= {one.number for one in changes}
             next_number = max(next_number, int(state.number.max()) + 1)
-        fitted = fit(scene, state, STIFF, noise, short, prior, begin)
+        fitted = fit(scene, state, free, noise, short, prior, begin)
         before, residual = residual, r_factor(scene, fitted.models)
         ledger += [replace(one, round=turn, r_before=before, r_after=residual) for one in changes + more]
     return Found(fitted, tuple(ledger))
@@ -167,10 +171,12 @@ def doubted(
     relative: F64,
     noise: Noise,
     rules: Rules,
+    free: Free,
     plan: Plan,
     prior: Prior | None,
     begin: State,
     asked: set[int],
+    barred: F64,
     next_number: int,
 ) -> tuple[State, list[Entry], list[Entry]]:
     """Take out the sites that stand out as low, once each, and return the atoms that the images ask for again.
@@ -190,9 +196,9 @@ def doubted(
         return state, [], []
     gone = state.of_atoms(out)
     rest = state.of_atoms(np.setdiff1d(np.arange(len(relative)), out))
-    again = fit(scene, rest, STIFF, noise, plan, prior, begin)
+    again = fit(scene, rest, free, noise, plan, prior, begin)
     nothing = np.zeros((0, 3))
-    grown, entries = added(scene, again, noise, rules, nothing, next_number)
+    grown, entries = added(scene, again, noise, rules, nothing, barred, next_number)
     place = np.reshape([one.position for one in entries], (-1, 3))
     number = grown.number.copy()
     same = np.zeros(len(out), bool)
@@ -209,7 +215,7 @@ def doubted(
 
 
 def added(
-    scene: Scene, fitted: Fitted, noise: Noise, rules: Rules, closed: F64, next_number: int
+    scene: Scene, fitted: Fitted, noise: Noise, rules: Rules, closed: F64, barred: F64, next_number: int
 ) -> tuple[State, list[Entry]]:
     """Return the atoms with those that the residuals ask for."""
     state = fitted.state
@@ -217,11 +223,14 @@ def added(
     width = float(np.median(state.width))
     sort = int(np.bincount(state.sort).argmax())
     told = evidence(scene, state, fitted.models, noise, sort, width)
-    found = candidates(scene, state, told, rules.significance, rules.hint * usual, rules.separation * 0.8, rules.margin)
+    found = candidates(
+        scene, state, told, rules.significance, rules.hint * usual, rules.separation * BESIDE, rules.margin
+    )
     place, score = found.place, found.significance
-    if len(closed) and len(place):
-        free = cKDTree(closed).query(place)[0] > CLOSER * rules.separation
-        place, score = place[free], score[free]
+    for places, reach in ((closed, CLOSER), (barred, BESIDE)):
+        if len(places) and len(place):
+            away = cKDTree(places).query(place)[0] > reach * rules.separation
+            place, score = place[away], score[away]
     count = len(place)
     numbers = next_number + np.arange(count)
     grown = replace(

@@ -10,8 +10,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial import cKDTree
 
-from aetx.kernels.refinement import F64, Noise, Prior, Scene, State
-from aetx.kernels.site_search import Found, Rules, heights, low, pruned, r_by_tilt, r_factor, search
+from aetx.kernels.refinement import F64, Free, Noise, Plan, Prior, Scene, State, fit
+from aetx.kernels.site_search import STIFF, Found, Rules, doubted, heights, low, pruned, r_by_tilt, r_factor, search
 from tests.kernels.scenes import BACKGROUND, apart, cluster, counted, disturbed, pictures, scene_of, state_of, turned
 
 ATOMS = 30
@@ -168,6 +168,51 @@ def test_heights_are_one_for_atoms_and_none_for_inventions() -> None:
     relative = heights(scene, grown, NOISE)
     assert_allclose(relative[:ATOMS], 1, atol=0.25)
     assert abs(relative[ATOMS]) < 0.4
+
+
+def test_who_stands_low_is_taken_out_once_to_see_whether_the_images_ask_again() -> None:
+    scene, begin = problem()
+    grown = with_atoms(replace(begin, position=cluster(ATOMS)), void(begin))
+    relative = np.ones(ATOMS + 1)
+    relative[[4, ATOMS]] = 0.6, 0.55
+    relative[5:25:2] = 1.01
+    fitted = fit(scene, grown, STIFF, NOISE, Plan(rounds=1, inner=6), PRIOR)
+    asked: set[int] = set()
+    options = (NOISE, Rules(), STIFF, Plan(rounds=2, inner=12), PRIOR, grown, asked, np.zeros((0, 3)), 99)
+    state, removed, fresh = doubted(scene, fitted, relative, *options)
+    assert asked == {4, ATOMS}
+    assert [one.number for one in removed] == [ATOMS]
+    assert not fresh
+    assert_array_equal(np.sort(state.number), np.arange(ATOMS))
+    assert np.linalg.norm(state.position[state.number == 4] - cluster(ATOMS)[4]) < 0.6
+    again, *nothing = doubted(scene, fitted, relative, *options)
+    assert again is fitted.state
+    assert nothing == [[], []]
+
+
+def test_what_is_asked_for_elsewhere_is_another_atom_with_a_new_id() -> None:
+    scene, begin = problem()
+    way = void(begin) - begin.position[9]
+    begin.position[9] += 1.4 * way / np.linalg.norm(way)
+    relative = np.where(np.arange(ATOMS) == 9, 0.6, np.where(np.arange(ATOMS) % 2, 1.01, 0.99))
+    fitted = fit(scene, begin, STIFF, NOISE, Plan(rounds=0), PRIOR)
+    rest = (NOISE, Rules(), STIFF, Plan(rounds=2, inner=12), PRIOR, begin)
+    state, removed, fresh = doubted(scene, fitted, relative, *rest, set(), barred=np.zeros((0, 3)), next_number=99)
+    assert [one.number for one in removed] == [9]
+    assert [one.number for one in fresh] == [99]
+    assert np.linalg.norm(state.position[state.number == 99] - cluster(ATOMS)[9]) < 0.6
+    _, removed, fresh = doubted(scene, fitted, relative, *rest, set(), barred=cluster(ATOMS)[9:10], next_number=99)
+    assert [one.number for one in removed] == [9]
+    assert not fresh
+
+
+def test_poses_that_are_not_free_stay_while_sites_are_searched() -> None:
+    scene, begin = problem()
+    free = Free(angles=False, shifts=False, scale=False, background=False)
+    found = mended(scene, begin.of_atoms(np.arange(1, ATOMS)), free=free)
+    for name in ("turned", "shift", "scale", "background"):
+        assert_array_equal(getattr(found.fitted.state, name), getattr(begin, name))
+    assert len(found.ledger) == 1
 
 
 def test_pairs_that_are_too_close_merge_at_their_centre_of_height() -> None:

@@ -155,6 +155,7 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
         state.of_tilts(parts.work),
         work_noise,
         rules,
+        free=_free(params),
         prior=prior,
         kept=atoms["atom"].values[told.kept],
         barred=barred,
@@ -187,7 +188,7 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
         r_free=("tilt", r_free, one),
         r_work=((), float(np.nanmean(r_work)), one),
         held_out=("tilt", np.isin(np.arange(len(r_free)), parts.free), one),
-        gain=((), noise.gain, one),
+        gain=((), noise.gain if variance is None else np.nan, one),
         displacement=(("atom", "axis"), _displacement(made, atoms), {"units": "angstrom"}),
         flag=("atom", np.zeros(made.sizes["atom"], np.int32), one),
     )
