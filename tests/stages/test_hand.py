@@ -151,6 +151,16 @@ def test_known_atoms_tell_the_sign_of_theta_on_a_single_axis() -> None:
     assert float(r1.sel(meaning="-theta")) < 0.5 * float(r1.sel(meaning="given"))
 
 
+@pytest.mark.filterwarnings(MIRROR)
+def test_atoms_are_looked_for_where_the_rotation_centre_of_a_sub_area_is() -> None:
+    centre = np.array([30.0, -20.0, 10.0])
+    series = seen(cluster(), *poses())
+    moved = series.assign(origin=("axis", centre, {"units": "angstrom"})).assign_coords(axis=["x", "y", "z"])
+    one = judged(series, atoms_dataset(cluster(), 78), iterations=2)
+    other = judged(moved, atoms_dataset(cluster() + centre, 78), iterations=2)
+    np.testing.assert_allclose(other["atoms_r1"], one["atoms_r1"], rtol=1e-4)
+
+
 def test_the_mirror_image_is_reconstructed_as_well_to_the_last_digits() -> None:
     series = seen(cluster(), *poses(2, 2))
     one, other = (judged(each, iterations=6)["r_free_tilt"][0] for each in (series, flipped(series, "theta", "psi")))

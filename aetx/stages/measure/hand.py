@@ -142,7 +142,7 @@ def hand(
 def _binned(series: xr.Dataset, coarse: float) -> xr.Dataset:
     """Return the images with pixels up to `coarse` wide, each the mean of whole ones; the poses are as they were."""
     by = max(1, int(coarse / pixel_size(series) + 1e-9))
-    small = series[["image"] + ["mask"] * ("mask" in series)]
+    small = series[[name for name in ("image", "mask", "origin") if name in series]]
     binned = small.coarsen(y=by, x=by, boundary="trim").mean(keep_attrs=True) if by > 1 else small
     if "mask" in series:
         binned["mask"] = (binned["mask"] > 1 - 1e-6).assign_attrs(series["mask"].attrs)
