@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aetx.core import Angle, Forecast, InputSizes, Length, Params, stage
 from aetx.core.edits import decided
 from aetx.core.ledger import continued, entries, last_round
 from aetx.core.model_images import Problem3D, problem_of, refined
 from aetx.errors import AetxWarning, InputError, Problem
-from aetx.kernels import uncertainty
 from aetx.kernels.bound import UndeterminedError
 from aetx.kernels.held_out import Split, estimated, gain_of_atoms, joined, judged, split
+from aetx.kernels.model_error import ErrorBars, Excess, error_bars
 from aetx.kernels.refinement import F64, Fitted, Free, Linear, Noise, Plan, Prior, State, fit, without_gauge
 from aetx.kernels.site_search import Entry, Rules, heights, low, r_by_tilt, search
 from aetx.model import ATOMS, TILT_SERIES
@@ -26,8 +26,6 @@ Freedom = Literal["auto", "fixed", "shared", "each"]
 
 SOFT = 0.3
 """Offset of the variance while sites are searched, in electrons: a missing atom must not outweigh all others."""
-DENSE, SAMPLES = 6000, 4
-"""Unknowns of atoms up to which the whole Fisher matrix is made, and random errors that are drawn beyond."""
 DOUBT = 2.5
 """How far below the usual height, in robust standard deviations, an atom stands whom held-out images may overrule."""
 SPREADS = (0.05, 0.15, 0.4)
@@ -70,15 +68,29 @@ class ImagesParams(Params):
     separation: Length = Field(1.6, gt=0, le=10, description="least distance of two atoms")
     margin: Length = Field(3.0, ge=0, le=100, description="how far beyond the outermost atoms new ones are looked for")
     held_out: int = Field(3, ge=0, le=1000, description="images held out to judge sites and freedom; 0 for none")
-    errors: Literal["auto", "exact", "drawn", "none"] = Field(
-        "auto",
-        description="standard errors by the whole Fisher matrix, by random errors, by the number of atoms, or none",
+    errors: Literal["drawn", "exact", "none"] = Field(
+        "drawn", description="standard errors from random errors of the same fit, from the whole Fisher matrix, or none"
     )
+    samples: int = Field(4, ge=2, le=10_000, description="random errors of the same fit that are drawn")
+    odds: float = Field(1.0, gt=0, le=1e9, description="odds that a site is an atom, before the images are seen")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the random errors")
     rounds: int = Field(12, ge=1, le=1000, description="most rounds of adding and removing")
     tolerance: float = Field(
         0.005, gt=0, lt=1, description="what may be left to gain when the fit ends, as a part of what noise costs"
     )
+
+    @model_validator(mode="after")
+    def _without_contradiction(self) -> Self:
+        void = {"samples", "odds", "seed"} if self.errors == "none" else set()
+        if not self.sites:
+            void |= {"least", "significance", "rounds"}
+        if not self.angles:
+            void |= {"angle_error"}
+        if not self.shifts:
+            void |= {"shift_error"}
+        if given := sorted(void & self.model_fields_set):
+            raise ValueError(f"without {', '.join(given)}, which nothing here uses")
+        return self
 
 
 def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
@@ -115,8 +127,9 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     held-out images would be explained better are removed. At the end all images are fitted. Sites that a person added
     or accepted (`refine.edits`) stay; where one removed or rejected a site, none is added.
 
-    `sigma` and `covariance` are the standard errors of each position after rigid alignment, from the Fisher matrix of
-    all that is free, at the noise that was found.
+    `sigma` and `covariance` are those of each position after rigid alignment, from the Fisher matrix of all that is
+    free at the noise that was found, widened by `excess`: by how much more than noise the images disagree about the
+    atom. `exists` is the probability that the site is an atom, of the whole evidence with and without it.
 
     `r1` is sum|model - image| / sum|image| of each image at the end; `r_free` of the held-out images, before they were
     used, as `r_work` of the others. `displacement` is how far each atom moved, NaN for added ones. The mean turn, the
@@ -193,11 +206,7 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
         flag=("atom", np.zeros(made.sizes["atom"], np.int32), one),
     )
     if params.errors != "none":
-        covariance = _covariance(problem, final, choice, noise, params)
-        made = made.assign_coords(axis2=["x", "y", "z"]).assign(
-            covariance=(("atom", "axis", "axis2"), covariance, {"units": "angstrom**2"}),
-            sigma=(("atom", "axis"), np.sqrt(np.einsum("naa->na", covariance)), {"units": "angstrom"}),
-        )
+        made = made.assign_coords(axis2=["x", "y", "z"]).assign(_errors(problem, final, choice, noise, params))
     made.attrs["heights"], made.attrs["widths"] = choice.free.heights, choice.free.widths
     made = _carry_ledger(atoms, made)
     return continued(made, _entries(ledger, problem.centre, last_round(atoms)))
@@ -326,23 +335,44 @@ def _without_unreal(
     return whole.of_atoms(np.setdiff1d(np.arange(len(rise)), unreal)), dropped
 
 
-def _covariance(problem: Problem3D, final: Fitted, choice: _Choice, noise: Noise, params: ImagesParams) -> F64:
-    """Return the covariance of each position after rigid alignment, (atoms, 3, 3); NaN where undetermined."""
-    scene = problem.scene
+def _errors(
+    problem: Problem3D, final: Fitted, choice: _Choice, noise: Noise, params: ImagesParams
+) -> dict[str, tuple[Any, ...]]:
+    """Return the error bars of atoms, and what residuals say of them; NaN where the images do not determine them."""
+    scene, count = problem.scene, len(final.state.position)
     weight = np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(final.models)])
     linear = Linear(scene, final.state, choice.free, weight, choice.prior)
-    small = len(final.state.position) * len(choice.free.of_atom) <= DENSE
+    whole, space = params.errors == "exact", params.separation**3
     try:
-        if params.errors == "exact" or (params.errors == "auto" and small):
-            found = uncertainty.exact(linear, problem.weight, problem.spread)
-        else:
-            drawn = uncertainty.draw(linear, problem.weight, problem.spread, SAMPLES, params.seed)
-            found = uncertainty.covariance(drawn)
+        found = error_bars(
+            linear,
+            scene.images - final.models,
+            problem.weight,
+            problem.spread,
+            whole,
+            params.samples,
+            params.seed,
+            space,
+            params.odds,
+        )
     except UndeterminedError as error:
-        text = f"no standard errors: {error}"
-        warnings.warn(text, AetxWarning, stacklevel=2)
-        return np.full((len(final.state.position), 3, 3), np.nan)
-    return found.atoms[:, :3, :3]
+        warnings.warn(f"no standard errors: {error}", AetxWarning, stacklevel=2)
+        unknown = np.full(count, np.nan)
+        none = Excess(np.full(len(scene.images), np.nan), unknown, unknown)
+        found = ErrorBars(np.full((count, 3, 3), np.nan), unknown, unknown, unknown, none)
+    one, length = {"units": "1"}, {"units": "angstrom"}
+    made: dict[str, tuple[Any, ...]] = {
+        "covariance": (("atom", "axis", "axis2"), found.covariance, {"units": "angstrom**2"}),
+        "sigma": (("atom", "axis"), np.sqrt(np.einsum("naa->na", found.covariance)), length),
+        "exists": ("atom", found.exists, one),
+        "excess": ("atom", found.excess.atoms, one),
+        "excess_tilt": ("tilt", found.excess.tilts, one),
+    }
+    if choice.free.heights == "each":
+        made["sigma_height"] = ("atom", found.height, one)
+    if choice.free.widths == "each":
+        made["sigma_width"] = ("atom", found.width, length)
+    return made
 
 
 def _displacement(made: xr.Dataset, atoms: xr.Dataset) -> F64:
