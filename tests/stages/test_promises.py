@@ -35,6 +35,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "measure.experiment": {"doses": (1e5,), "tilts": (5, 7), "ranges": (60.0,)},
     "reconstruct.resire": {"iterations": 4},
     "reconstruct.sirt": {"iterations": 4},
+    "refine.images": {"profile": "gaussian", "width": 0.9, "held_out": 1, "rounds": 1},
     "refine.orbitals": {"steps": 2, "inner": 4},
     "simulate.accretion": {"atoms": 200, "diameter": 19.0},
     "simulate.acquisition": {"dose": 1.0, "background": 1.0, "film": 0.1, "shift": 0.3, "drift": 0.4, "jitter": 0.1},
@@ -171,7 +172,7 @@ def test_the_result_is_of_the_declared_kind(stage: Stage, specimen: Make) -> Non
 
 def test_no_grid_takes_twice_the_memory_that_it_should(stage: Stage, specimen: Make) -> None:
     for name, variable in call(stage, inputs(stage, specimen)).variables.items():
-        if variable.ndim >= 3:
+        if variable.ndim >= 3 and "atom" not in variable.dims:
             assert variable.dtype.itemsize <= 4, name
 
 
