@@ -60,14 +60,20 @@ def motions(linear: Linear) -> F64:
     return np.linalg.qr(np.stack(every, axis=1))[0]
 
 
-def aligned_positions(linear: Linear) -> F64:
-    """Covariance of the positions after rigid alignment, from the inverse of the whole matrix, (3 N, 3 N)."""
+def inverse_of(linear: Linear) -> F64:
+    """Inverse of the whole matrix, without what it does not tell."""
     matrix = whole(linear)
     scale = 1 / np.sqrt(matrix.diagonal())
     values, vectors = np.linalg.eigh(matrix * scale[:, None] * scale)
     kept = values > 1e-6
     root = scale[:, None] * vectors[:, kept] / np.sqrt(values[kept])
-    inverse = root @ root.T
+    made: F64 = root @ root.T
+    return made
+
+
+def aligned_positions(linear: Linear) -> F64:
+    """Covariance of the positions after rigid alignment, from the inverse of the whole matrix, (3 N, 3 N)."""
+    inverse = inverse_of(linear)
     atoms, unknowns = linear.shapes[0]
     place = (np.arange(atoms)[:, None] * unknowns + np.arange(3)).ravel()
     inverse = inverse[np.ix_(place, place)]
@@ -96,6 +102,19 @@ def test_the_exact_covariance_is_the_inverse_of_what_the_fit_solves(free: Free, 
     wanted = blocks(aligned_positions(linear))
     found = uncertainty.exact(linear, WEIGHT, SPREAD).atoms[:, :3, :3]
     np.testing.assert_allclose(found, wanted, rtol=0.01, atol=0.005 * wanted.max())
+
+
+def test_the_background_and_the_stretches_of_images_are_known_as_the_fit_says() -> None:
+    """They are no part of what no image tells, so that the inverse of the whole matrix holds their variances."""
+    linear = fit(*CASES[-1])
+    _, _, wanted = linear.parts(inverse_of(linear).diagonal().copy())
+    found = np.einsum("taa->ta", uncertainty.exact(linear, WEIGHT, SPREAD).images)
+    names = uncertainty.free_of(linear.free).of_image
+    for column, name in enumerate(names):
+        if not name.startswith(("turn", "shift")):
+            np.testing.assert_allclose(found[:, column], wanted[:, column], rtol=0.01)
+    assert "background" in names
+    assert "stretch_xy" in names
 
 
 @pytest.mark.parametrize(("free", "prior"), CASES)
