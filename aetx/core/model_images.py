@@ -17,6 +17,8 @@ from aetx.core.tilts import NAMES, pose_coords
 from aetx.core.tomography import origin, pixel_size, rotations
 from aetx.errors import InputError, Problem
 from aetx.kernels.mixtures import gaussians
+from aetx.kernels.projection import Grid
+from aetx.kernels.reconstruction import whole_rays
 from aetx.kernels.refinement import Scene, State
 from aetx.kernels.rendering import TAIL
 from aetx.kernels.scattering import kirkland
@@ -25,6 +27,8 @@ from aetx.model import units
 F64 = NDArray[np.float64]
 Profile = Literal["kirkland", "gaussian"]
 
+EDGE = 2.0
+"""How far from the sides of the known part of a specimen the atoms beyond it still show, angstrom."""
 LOWEST = 5.0
 """Percentile of the pixels of an image that its background starts from."""
 START = 0.5
@@ -50,7 +54,13 @@ class Problem3D:
 
 
 def problem_of(
-    stage: str, atoms: xr.Dataset, series: xr.Dataset, profile: Profile, width: float | None, margin: float
+    stage: str,
+    atoms: xr.Dataset,
+    series: xr.Dataset,
+    profile: Profile,
+    width: float | None,
+    margin: float,
+    extended: bool = False,
 ) -> Problem3D:
     """Return atoms and images as they begin.
 
@@ -69,6 +79,8 @@ def problem_of(
         That atoms start with, angstrom; None for their own column, or 0.5.
     margin
         How far around the atoms the images are looked at, angstrom.
+    extended
+        The specimen goes on beyond the atoms: trust only pixels whose whole ray lies among them.
     """
     step = pixel_size(series)
     place = origin(series)
@@ -84,6 +96,8 @@ def problem_of(
     part = _part(position, turned, shift, series, step, margin)
     images, seen = _images(stage, series, part)
     corner = np.array([float(series[axis][part[i].start]) for axis, i in (("x", 1), ("y", 0))])
+    if extended:
+        seen = _among(stage, position / step, turned, Grid(images.shape[1:], tuple(corner[::-1] / step)), step, seen)
     wide = _widths(atoms, width)
     weight, spread = _mixtures(species, profile, float(wide.min()))
     padding, padded, transfer = _transfer(species, profile, images.shape[1:], step)
@@ -193,6 +207,21 @@ def _images(
         fix = "mask those pixels or leave the images out"
         raise InputError(Problem(f"{stage}: series", "image", found, "finite values", fix))
     return np.ascontiguousarray(values), seen
+
+
+def _among(
+    stage: str, position: F64, turned: F64, image: Grid, step: float, seen: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Return the pixels that are trusted and whose rays stay in the box of the atoms, away from its sides."""
+    away = np.array([0.0, EDGE, EDGE]) / step
+    first, last = np.ceil(position[:, ::-1].min(0) + away), np.floor(position[:, ::-1].max(0) - away)
+    box = Grid(tuple(int(size) for size in last - first + 1), tuple(float(value) for value in first))
+    whole = whole_rays(turned, image, box).astype(np.float32)
+    whole = whole if seen is None else whole * seen
+    if not whole.any():
+        found, fix = "no ray that stays among the atoms", "trace a larger part of the specimen"
+        raise InputError(Problem(f"{stage}: atoms", "position", found, "at least one", fix))
+    return whole
 
 
 def _widths(atoms: xr.Dataset, width: float | None) -> F64:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, rfft2
+from scipy.ndimage import uniform_filter
 
 from aetx.kernels.rendering import render
 from aetx.kernels.sensitivity import change, collect, own
@@ -22,6 +23,10 @@ T = TypeVar("T")
 
 RIDGE = 1e-9
 """What is added to the information of an atom's unknowns, relative to the largest, so that it can be inverted."""
+SHOWN = 0.5
+"""Least part of the images that must show an atom on pixels that are trusted, for it to move or change."""
+NEARBY = 1.0
+"""How far from its middle an atom shows, angstrom."""
 HALVINGS = 4
 """Most times that a step is halved because it made the fit worse."""
 
@@ -206,6 +211,21 @@ class Scene:
         """Return where the atoms show, x and y in pixels from the centre of pixel 0, both (N,)."""
         seen = self.camera(state, tilt)[:, :2] @ state.distortion(tilt) + state.shift[tilt] - self.corner
         return np.ascontiguousarray(seen[:, 0]) / self.step, np.ascontiguousarray(seen[:, 1]) / self.step
+
+    @cached_property
+    def nearby(self) -> F32 | None:
+        """Part of the pixels around each one that are trusted, shape (T, rows, columns)."""
+        edge = 2 * round(NEARBY / self.step) + 1
+        return None if self.seen is None else np.asarray(uniform_filter(self.seen, (0, edge, edge), mode="nearest"))
+
+    def shown(self, state: State) -> NDArray[np.bool_]:
+        """Tell which atoms the images show, on trusted pixels, often enough to be fitted, shape (N,)."""
+        total, (rows, columns) = np.zeros(len(state.position)), self.shape
+        for tilt in range(len(self.images)):
+            across, down = (np.rint(one).astype(np.int64) for one in self.place(state, tilt))
+            inside = (across >= 0) & (across < columns) & (down >= 0) & (down < rows)
+            total[inside] += 1.0 if self.nearby is None else self.nearby[tilt][down[inside], across[inside]]
+        return total >= SHOWN * len(self.images)
 
     def blurred(self, sort: int, draw: Callable[[int, int, int], F32]) -> F32:
         """Return what `draw(margin, rows, columns)` makes, with the profile of a sort."""
@@ -447,7 +467,10 @@ class Linear:
 
     @cached_property
     def blocks(self) -> tuple[F64, F64, F64]:
-        """Inverse information of each atom, of the sorts, and of each tilt, on their own."""
+        """Inverse information of each atom, of the sorts, and of each tilt, on their own.
+
+        Zero for atoms that too few images show: conjugate gradients leave them as they are.
+        """
         free, step = self.free, self.scene.step
         names = free.of_atom
         prior = self.parts(self.prior_information)
@@ -473,8 +496,9 @@ class Linear:
             return of_atoms, *self._grams(tilt)
 
         found = self.scene.each(work)
+        shown = self.scene.shown(self.state)
         return (
-            _inverse(sum_of([atoms for atoms, _, _ in found]), prior[0]),
+            _inverse(sum_of([atoms for atoms, _, _ in found]), prior[0]) * shown[:, None, None],
             _inverse(sum_of([sorts for _, sorts, _ in found])[None], prior[1].reshape(1, -1))[0],
             _inverse(np.array([tilts for _, _, tilts in found]), prior[2]),
         )
