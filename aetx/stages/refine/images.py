@@ -47,8 +47,14 @@ class ImagesParams(Params):
     scale: bool = Field(True, description="fit the intensity scale of each image")
     background: bool = Field(True, description="fit a constant background of each image")
     distortion: bool = Field(False, description="fit stretch and shear of each image in its plane")
+    extended: bool = Field(
+        False, description="the specimen goes on beyond the atoms: fit only pixels whose whole ray lies among them"
+    )
     angle_error: Angle = Field(3.0, gt=0, le=90, description="standard deviation of the angles before the fit")
     shift_error: Length = Field(2.0, gt=0, le=1000, description="standard deviation of the shifts before the fit")
+    distortion_error: float = Field(
+        0.02, gt=0, le=1, description="standard deviation of stretch and shear before the fit, with distortion"
+    )
     heights: Freedom = Field(
         "auto",
         description="heights of the atoms: fixed, shared by an element, of each atom, or what held-out images prefer",
@@ -88,6 +94,8 @@ class ImagesParams(Params):
             void |= {"angle_error"}
         if not self.shifts:
             void |= {"shift_error"}
+        if not self.distortion:
+            void |= {"distortion_error"}
         if given := sorted(void & self.model_fields_set):
             raise ValueError(f"without {', '.join(given)}, which nothing here uses")
         return self
@@ -131,6 +139,10 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     free at the noise that was found, widened by `excess`: by how much more than noise the images disagree about the
     atom. `exists` is the probability that the site is an atom, of the whole evidence with and without it.
 
+    A film fills the field of view and goes on beyond the atoms: with `extended`, only pixels count whose whole ray
+    lies in the box of the atoms. Atoms that less than half of the images show on pixels that count, there and under a
+    `mask`, stay as they are, without error bars; none are added there.
+
     `r1` is sum|model - image| / sum|image| of each image at the end; `r_free` of the held-out images, before they were
     used, as `r_work` of the others. `displacement` is how far each atom moved, NaN for added ones. The mean turn, the
     mean shift and the mean scale of all images are kept, for the images do not tell them.
@@ -140,9 +152,10 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     J. Lee et al., Nature Communications 12, 1962 (2021), doi:10.1038/s41467-021-22204-1 (refinement against images).
     """
     _require(series, params)
-    problem = problem_of("refine.images", atoms, series, params.profile, params.width, params.margin + 4.0)
+    reach = params.margin + 4.0
+    problem = problem_of("refine.images", atoms, series, params.profile, params.width, reach, params.extended)
     scene, begin = problem.scene, problem.state
-    prior = Prior(turn=float(np.deg2rad(params.angle_error)), shift=params.shift_error)
+    prior = Prior(turn=float(np.deg2rad(params.angle_error)), shift=params.shift_error, stretch=params.distortion_error)
     variance = _variance(series, problem)
     counts = series["image"].attrs["units"] == "count"
     gain = 1.0 if counts else _rough_gain(problem)
@@ -154,7 +167,9 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     work, unseen = scene.of_tilts(parts.work), scene.of_tilts(parts.free)
     told = decided(atoms)
     barred = told.barred - problem.centre
-    work_noise = _of(noise, parts.work)
+    start, known = state.of_tilts(parts.work), begin.of_tilts(parts.work)
+    first = fit(work, start, _free(params), _of(noise, parts.work), Plan(4, 12, 0.1), prior, known)
+    noise = _softened(_settled(noise, scene=work, fitted=first, unknowns=3 * len(begin.position), params=params))
     ledger: list[Entry] = []
     rules = Rules(
         params.least,
@@ -165,8 +180,8 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     )
     found = search(
         work,
-        state.of_tilts(parts.work),
-        work_noise,
+        first.state,
+        _of(noise, parts.work),
         rules,
         free=_free(params),
         prior=prior,
@@ -258,6 +273,11 @@ def _settled(noise: Noise, *, scene: Any, fitted: Fitted, unknowns: int, params:
     return estimated(scene, fitted.models, unknowns)
 
 
+def _softened(noise: Noise) -> Noise:
+    """Return the noise for the time while sites are searched."""
+    return replace(noise, offset=max(noise.offset, SOFT * noise.gain))
+
+
 @dataclass(frozen=True)
 class _Choice:
     """What held-out images prefer, with the fits of both parts."""
@@ -339,9 +359,16 @@ def _errors(
     problem: Problem3D, final: Fitted, choice: _Choice, noise: Noise, params: ImagesParams
 ) -> dict[str, tuple[Any, ...]]:
     """Return the error bars of atoms, and what residuals say of them; NaN where the images do not determine them."""
-    scene, count = problem.scene, len(final.state.position)
+    scene, shown = problem.scene, problem.scene.shown(final.state)
+    count = int(shown.sum())
     weight = np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(final.models)])
-    linear = Linear(scene, final.state, choice.free, weight, choice.prior)
+    linear = Linear(scene, final.state.of_atoms(shown), choice.free, weight, choice.prior)
+
+    def every(values: F64) -> F64:
+        made = np.full((len(shown), *values.shape[1:]), np.nan)
+        made[shown] = values
+        return made
+
     whole, space = params.errors == "exact", params.separation**3
     try:
         found = error_bars(
@@ -362,16 +389,16 @@ def _errors(
         found = ErrorBars(np.full((count, 3, 3), np.nan), unknown, unknown, unknown, none)
     one, length = {"units": "1"}, {"units": "angstrom"}
     made: dict[str, tuple[Any, ...]] = {
-        "covariance": (("atom", "axis", "axis2"), found.covariance, {"units": "angstrom**2"}),
-        "sigma": (("atom", "axis"), np.sqrt(np.einsum("naa->na", found.covariance)), length),
-        "exists": ("atom", found.exists, one),
-        "excess": ("atom", found.excess.atoms, one),
+        "covariance": (("atom", "axis", "axis2"), every(found.covariance), {"units": "angstrom**2"}),
+        "sigma": (("atom", "axis"), every(np.sqrt(np.einsum("naa->na", found.covariance))), length),
+        "exists": ("atom", every(found.exists), one),
+        "excess": ("atom", every(found.excess.atoms), one),
         "excess_tilt": ("tilt", found.excess.tilts, one),
     }
     if choice.free.heights == "each":
-        made["sigma_height"] = ("atom", found.height, one)
+        made["sigma_height"] = ("atom", every(found.height), one)
     if choice.free.widths == "each":
-        made["sigma_width"] = ("atom", found.width, length)
+        made["sigma_width"] = ("atom", every(found.width), length)
     return made
 
 
