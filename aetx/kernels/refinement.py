@@ -10,11 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft2, rfft2
 from scipy.ndimage import uniform_filter
 
-from aetx.kernels.rendering import render
-from aetx.kernels.sensitivity import change, collect, own
+from aetx.kernels.drawing import HOST, Drawing
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -178,6 +176,8 @@ class Scene:
     seen: F32 | None = None
     """1 where a pixel is trusted, 0 elsewhere, shape (T, rows, columns)."""
     workers: int = 1
+    drawing: Drawing = HOST
+    """Where images are drawn."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -233,7 +233,7 @@ class Scene:
         transfer = self.transfer[sort]
         if transfer is None:
             return draw(0, rows, columns)
-        made = irfft2(rfft2(draw(self.padding, *self.padded)) * transfer, self.padded)
+        made = self.drawing.filtered(draw(self.padding, *self.padded), transfer)
         return made[self.padding : self.padding + rows, self.padding : self.padding + columns]
 
     def unblurred(self, sort: int, image: F32) -> tuple[F32, int]:
@@ -244,7 +244,7 @@ class Scene:
         wide = np.zeros(self.padded, np.float32)
         rows, columns = self.shape
         wide[self.padding : self.padding + rows, self.padding : self.padding + columns] = image
-        return irfft2(rfft2(wide) * transfer, self.padded), self.padding
+        return self.drawing.filtered(wide, transfer), self.padding
 
     def model(self, state: State, tilt: int) -> F32:
         """Return the image of the atoms, shape (rows, columns)."""
@@ -257,7 +257,7 @@ class Scene:
             px, py = x[members], y[members]
             made += self.blurred(
                 sort,
-                lambda margin, rows, columns, p=px, q=py, h=height, w=width: render(  # type: ignore[misc]
+                lambda margin, rows, columns, p=px, q=py, h=height, w=width: self.drawing.render(  # type: ignore[misc]
                     p + margin, q + margin, h, w, rows, columns
                 ),
             )
@@ -346,7 +346,7 @@ class Linear:
     def image(self, tilt: int, moved: F64, relative: F64, wider: F64, lifted: float) -> F32:
         """Return the change of an image by moves of its atoms (N, 2), relative heights, widths, and its background."""
         x, y, _ = self.places[tilt]
-        step, state = self.scene.step, self.state
+        step, state, change = self.scene.step, self.state, self.scene.drawing.change
         made = np.full(self.scene.shape, lifted, np.float32)
         for sort, members in enumerate(self.members):
             if not members.size:
@@ -372,7 +372,9 @@ class Linear:
                 continue
             height, width = state.height[members] * state.scale[tilt], state.width[members] / step
             back, margin = self.scene.unblurred(sort, image)
-            found = collect(np.ascontiguousarray(back), x[members] + margin, y[members] + margin, height, width)
+            found = self.scene.drawing.collect(
+                np.ascontiguousarray(back), x[members] + margin, y[members] + margin, height, width
+            )
             found[:, 2] *= height
             found[:, [0, 1, 3]] /= step
             made[members] = found
@@ -480,7 +482,7 @@ class Linear:
             state = self.state
             wide = np.hypot(state.width, self.scene.effective[state.sort]) / step
             height = state.height * state.scale[tilt]
-            each = own(self.weight[tilt], x, y, height, wide)
+            each = self.scene.drawing.own(self.weight[tilt], x, y, height, wide)
             # x, y in angstrom; the height relative; the width in angstrom, of the Gaussian without its profile
             factor = np.empty((len(x), 4))
             factor[:, :2], factor[:, 2] = 1 / step, height
