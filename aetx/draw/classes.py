@@ -33,7 +33,7 @@ def classes(dataset: xr.Dataset) -> list[Picture]:
     text = "intensity without its level" if name == "flat_intensity" else "intensity"
     axes = style.chart(panels[0], style.label(text, str(dataset[name].attrs["units"])), "atoms", "Classes")
     together = np.concatenate([one for one, _ in groups.values()])
-    edges = np.linspace(together.min(), together.max() + 1e-12, BINS + 1)
+    edges = np.histogram_bin_edges(together, BINS)
     for key, (one, colour) in groups.items():
         style.histogram(axes, one, colour, name=f"{one.size} {key}", edges=edges)
     for place in dataset["threshold"].values:

@@ -15,6 +15,8 @@ STEPS = 1000
 """Most steps of expectation and maximisation."""
 SETTLED = 1e-7
 """Gain in mean log-likelihood below which a mixture is fitted."""
+GROUPS = 4096
+"""Groups of neighbouring values that are fitted in place of the values themselves, where there are more."""
 NARROWEST = 1e-2
 """Least standard deviation of a part, over that of all values: a part cannot shrink onto one of them."""
 
@@ -119,7 +121,8 @@ def described(values: F64, labels: I64, parts: int) -> Mixture:
     parts
         Number of classes.
     """
-    return _maximised(values, _member(labels, parts), _floor(values))
+    whole = _Groups(values, np.ones(values.size), np.zeros(values.size), _member(labels, parts))
+    return _maximised(whole, whole.member, _floor(values))
 
 
 def mixture(values: F64, labels: I64, parts: int) -> Mixture:
@@ -143,11 +146,11 @@ def grown(values: F64, member: F64) -> Mixture:
     ----------
     A. P. Dempster, N. M. Laird, D. B. Rubin, J. R. Stat. Soc. B 39, 1 (1977), doi:10.1111/j.2517-6161.1977.tb01600.x.
     """
-    floor = _floor(values)
-    found = _maximised(values, member, floor)
+    floor, groups = _floor(values), _grouped(values, member)
+    found = _maximised(groups, groups.member, floor)
     for _ in range(STEPS):
         before = found.log_likelihood
-        found = _maximised(values, posterior(values, found), floor)
+        found = _maximised(groups, posterior(groups.value, found), floor)
         if found.log_likelihood - before < SETTLED * values.size:
             break
     order = np.argsort(found.mean, kind="stable")
@@ -187,12 +190,34 @@ def _floor(values: F64) -> float:
     return max(NARROWEST * float(values.std()), 1e-12 * float(np.abs(values).max()), 1e-300)
 
 
-def _maximised(values: F64, member: F64, floor: float) -> Mixture:
-    weight = np.maximum(member.sum(axis=0), 1e-9)
-    mean = values @ member / weight
-    square = np.einsum("ij,ij->j", member, (values[:, None] - mean) ** 2) / weight
-    found = Mixture(mean, np.sqrt(np.maximum(square, floor**2)), weight / weight.sum(), 0.0)
-    return found._replace(log_likelihood=float(_log_total(_log_densities(values, found)).sum()))
+class _Groups(NamedTuple):
+    """Means of neighbouring values, how many they are, sums of squares around the mean, and mean memberships."""
+
+    value: F64
+    size: F64
+    square: F64
+    member: F64
+
+
+def _grouped(values: F64, member: F64) -> _Groups:
+    """Sort values into groups of equally many neighbours; each its own group where there are few."""
+    order = np.argsort(values, kind="stable")
+    begins = np.unique(np.linspace(0, values.size, min(GROUPS, values.size), endpoint=False).astype(np.int64))
+    count = np.diff(np.append(begins, values.size)).astype(np.float64)
+    value = np.add.reduceat(values[order], begins) / count
+    apart = values[order] - np.repeat(value, count.astype(np.int64))
+    mean = np.add.reduceat(member[order], begins, axis=0) / count[:, None]
+    return _Groups(value, count, np.add.reduceat(apart**2, begins), mean)
+
+
+def _maximised(groups: _Groups, member: F64, floor: float) -> Mixture:
+    weight = np.maximum(groups.size @ member, 1e-9)
+    mean = (groups.size * groups.value) @ member / weight
+    square = groups.size[:, None] * (groups.value[:, None] - mean) ** 2 + groups.square[:, None]
+    sigma = np.sqrt(np.maximum((member * square).sum(axis=0) / weight, floor**2))
+    found = Mixture(mean, sigma, weight / weight.sum(), 0.0)
+    likelihood = groups.size @ _log_total(_log_densities(groups.value, found))
+    return found._replace(log_likelihood=float(likelihood))
 
 
 def _log_densities(values: F64, of: Mixture) -> F64:

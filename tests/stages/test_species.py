@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from aetx.core import peaks as shared
 from aetx.core.atoms import atoms_dataset
@@ -142,6 +145,40 @@ def test_blocks_of_the_volume_do_not_change_the_result(monkeypatch: pytest.Monke
     whole = species(atoms, made, elements=ELEMENTS)
     monkeypatch.setattr(shared, "IN_MEMORY", 24)
     xr.testing.assert_identical(species(atoms, made, elements=ELEMENTS), whole)
+
+
+class Stored(BackendArray):
+    """A volume on disk, as far as xarray can tell; remembers how much was read at a time."""
+
+    def __init__(self, values: NDArray[np.float32]) -> None:
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+        self.most = 0
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+        )
+        return found
+
+    def _read(self, key: tuple[slice, ...]) -> NDArray[np.float32]:
+        self.most = max(self.most, self.values[key].size)
+        return self.values[key]
+
+
+def test_a_volume_larger_than_the_memory_is_never_read_whole() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((900, 30, 30)).astype(np.float32)
+    axes = {name: (np.arange(n) - n // 2) * STEP for name, n in zip("zyx", values.shape, strict=True)}
+    coords = {name: (name, axis, {"units": "angstrom"}) for name, axis in axes.items()}
+    stored = Stored(values)
+    lazy = xr.Variable(("z", "y", "x"), indexing.LazilyIndexedArray(stored), {"units": "1/angstrom"})
+    plain = VOLUME.stamp(xr.Dataset({"density": (("z", "y", "x"), values, {"units": "1/angstrom"})}, coords))
+    place = rng.uniform(-1, 1, (200, 3)) * [axes["x"][-1], axes["y"][-1], axes["z"][-1]]
+    atoms = ATOMS.stamp(atoms_dataset(place, 0))
+    given: dict[str, Any] = {"elements": ELEMENTS, "method": "k_means"}
+    found = species(atoms, plain.assign(density=lazy), memory=values.nbytes * 5 // 2, **given)
+    assert stored.most < values.size / 2
+    xr.testing.assert_identical(found, species(atoms, plain, **given))
 
 
 def test_atoms_in_another_order_are_of_the_same_species() -> None:
