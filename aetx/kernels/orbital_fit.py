@@ -140,7 +140,7 @@ def fit(
 
 def each(model: Model, now: Unknowns, data: Data, work: Callable[[View], T], chosen: Flags) -> Iterator[tuple[int, T]]:
     """Give what a function makes of a view of each chosen image, in order, several at a time."""
-    shared = _transfer(model, now, 0) if len(now.probe) < 2 else None
+    shared = _transfer(model, now, 0) if len(now.probe) == 1 else None
 
     def one(index: int) -> T:
         return work(View(model, now, index, _transfer(model, now, index) if shared is None else shared))
@@ -157,7 +157,7 @@ def each(model: Model, now: Unknowns, data: Data, work: Callable[[View], T], cho
 
 def _transfer(model: Model, now: Unknowns, index: int) -> C64 | None:
     if model.nominal is None or not len(now.probe):
-        return model.nominal
+        return None
     changed: C64 = model.nominal + transforms(now.probe[0 if len(now.probe) == 1 else index], model.shape)
     return changed
 

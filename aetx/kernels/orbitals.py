@@ -76,7 +76,7 @@ class Told(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Atoms of one sort that act in one slice."""
+    """Atoms of one sort that act in one slice, or in one field of a basis."""
 
     slice: int
     sort: int
@@ -85,6 +85,15 @@ class Group(NamedTuple):
     """Part of each atom in this slice."""
     slope: F64
     """Its derivative by the depth, 1/angstrom."""
+
+
+class Basis(NamedTuple):
+    """Probes of all slices as sums of a few fields: probe k is the sum of mixing[k, m] field[m]."""
+
+    mixing: F64
+    """Shape (K, M)."""
+    field: C64
+    """Half spectra, shape (M, tall, half)."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,8 @@ class Model:
     first: float
     """Depth p_z of the middle of the first slice, angstrom."""
     thickness: float
+    basis: Basis | None = None
+    """The nominal probes as sums of fewer fields; none to use them one by one."""
 
     @property
     def slices(self) -> int:
@@ -190,6 +201,25 @@ def nominal_probes(
     return made
 
 
+def basis_of(nominal: C64, tolerance: float) -> Basis:
+    """Return the fewest fields whose sums are the probes of all slices but for a part of their norm.
+
+    Parameters
+    ----------
+    nominal
+        Half spectra, shape (K, tall, half).
+    tolerance
+        Largest norm of what a probe may miss, over its own.
+    """
+    flat = nominal.reshape(len(nominal), -1)
+    gram = np.asarray((flat @ flat.conj().T).real, np.float64)
+    values, vectors = np.linalg.eigh(gram)
+    missed = np.sqrt(np.maximum(np.cumsum(vectors**2 * values, axis=1), 0.0) / np.diagonal(gram)[:, None])
+    few = min(int((missed.max(axis=0) <= tolerance).sum()), len(nominal) - 1)
+    mixing = np.ascontiguousarray(vectors[:, few:])
+    return Basis(mixing, np.tensordot(mixing.T.astype(np.float32), nominal, axes=1).astype(np.complex64))
+
+
 def forms(factors: list[Callable[[F64], F64]], shape: tuple[int, int], step: float) -> F32:
     """Tabulate transforms of orbitals, which are one at q = 0, on the half grid of a real transform.
 
@@ -226,9 +256,12 @@ class View:
         index
             Of the image.
         transfer
-            Transforms of its probes, shape (K, tall, half).
+            Transforms of its probes, shape (K, tall, half); none for the nominal ones.
         """
-        self.model, self.index, self.transfer = model, index, transfer
+        self.model, self.index = model, index
+        self.mixing = model.basis.mixing if transfer is None and model.basis is not None else None
+        nominal = model.nominal if model.basis is None else model.basis.field
+        self.transfer = nominal if transfer is None else transfer
         tilt = now.tilt[index]
         self.turn = model.turn[index]
         self.seen = now.position @ self.turn
@@ -254,6 +287,9 @@ class View:
         lower = np.clip(np.floor(place), 0, model.slices - 2).astype(np.int64)
         part = np.clip(place - lower, 0.0, 1.0)
         slope = np.where((place >= 0) & (place <= model.slices - 1), 1.0 / model.thickness, 0.0)
+        if self.mixing is not None:
+            yield from self._mixed(self.mixing, lower, part, slope)
+            return
         for sort in range(1 if model.form is None else len(model.form)):
             chosen = np.arange(count) if model.form is None else np.flatnonzero(model.sort == sort)
             order = chosen[np.argsort(lower[chosen], kind="stable")]
@@ -265,6 +301,17 @@ class View:
                     yield Group(
                         k, sort, np.concatenate([above, here]), share, np.concatenate([slope[above], -slope[here]])
                     )
+
+    def _mixed(self, mixing: F64, lower: I64, part: F64, slope: F64) -> Iterator[Group]:
+        """Give all atoms a share in each field of the basis, which may be negative."""
+        form = self.model.form
+        for sort in range(1 if form is None else len(form)):
+            some = np.arange(lower.size) if form is None else np.flatnonzero(self.model.sort == sort)
+            below, above = mixing[lower[some]], mixing[lower[some] + 1]
+            share = below + part[some, None] * (above - below)
+            change = slope[some, None] * (above - below)
+            for m in range(mixing.shape[1]):
+                yield Group(m, sort, some, np.ascontiguousarray(share[:, m]), np.ascontiguousarray(change[:, m]))
 
     def image(self) -> F32:
         """Draw the image."""

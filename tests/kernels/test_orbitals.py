@@ -15,6 +15,7 @@ from aetx.kernels.orbitals import (
     Model,
     Unknowns,
     View,
+    basis_of,
     fine_shape,
     finer_pixels,
     forms,
@@ -75,6 +76,21 @@ def test_an_atom_under_a_probe_out_of_focus_is_its_gaussian_convolved_with_the_p
     expected = blurred[np.ix_(at, at)]
     found = image[np.ix_(*[np.array([-4, 0, 2, 5]) + SIZE // 2] * 2)]
     assert_allclose(found, expected, atol=0.01 * blurred.max())
+
+
+@pytest.mark.parametrize("shaped", [False, True])
+def test_fewer_fields_for_all_depths_make_the_same_images_and_the_same_way_back(shaped: bool) -> None:
+    model, now = model_of(sliced=True, shaped=shaped), some_atoms()
+    assert model.nominal is not None
+    basis = basis_of(model.nominal, 1e-3)
+    assert 1 < basis.mixing.shape[1] < len(model.nominal)
+    few, all_of_them = View(replace(model, basis=basis), now, 1, None), View(model, now, 1, model.nominal)
+    image = all_of_them.image()
+    assert np.abs(few.image() - image).max() < 1e-3 * image.max()
+    for found, known in zip(few.gather(image, False)[:4], all_of_them.gather(image, False)[:4], strict=True):
+        assert found is not None
+        assert known is not None
+        assert np.abs(found - known).max() < 2e-3 * np.abs(known).max()
 
 
 def test_depth_shares_an_atom_between_two_slices_and_images_follow_it() -> None:

@@ -37,6 +37,8 @@ TAILS = 4.0
 """How far a probe in focus reaches, angstrom."""
 COLLECTIVE = 3
 """Steps in which the atoms stand still while heights, widths and images find their level."""
+MISSED = 3e-4
+"""Part of the norm of a probe that fewer fields for all depths may leave out."""
 LEAST_REST = 1e-2
 """Mean square of what an image leaves over, in medians of all images, below which its weight grows no more."""
 OF_LENS = ("semi_angle", "defocus", "thickness", *LensParams.model_fields)
@@ -329,9 +331,20 @@ def _model(problem: Problem3D, params: OrbitalsParams, spread: float) -> kernel.
         depths = np.asarray(first + thickness * np.arange(slices), np.float64)
         aberrations = params.aberrations(params.defocus)
         nominal = kernel.nominal_probes(shape, fine, params.energy, params.semi_angle, aberrations, depths)
-    corner = (float(scene.corner[0]), float(scene.corner[1]))
     return kernel.Model(
-        rows, columns, scene.step, corner, finer, margin, state.turned, state.sort, form, nominal, first, thickness
+        rows,
+        columns,
+        scene.step,
+        (float(scene.corner[0]), float(scene.corner[1])),
+        finer,
+        margin,
+        state.turned,
+        state.sort,
+        form,
+        nominal,
+        first,
+        thickness,
+        None if nominal is None else kernel.basis_of(nominal, MISSED),
     )
 
 
