@@ -190,7 +190,10 @@ def grains(found: Bulk, of: Crystal, least: int) -> list[Grain]:
 
 
 def _turned(vector: F64, of: Crystal) -> F64 | None:
-    """Return the map from the crystal to one neighbourhood, or None where no rotation takes one to the other."""
+    """Return the map from the crystal to one neighbourhood, or None where no rotation takes one to the other.
+
+    A half or quarter turn takes the bonds of diamond and hcp to the opposite ones, so that either serves.
+    """
     scale = float(np.median(np.linalg.norm(vector, axis=1)) / np.median(np.linalg.norm(of.bonds, axis=1)))
     crossed = np.linalg.norm(np.cross(of.bonds[0], of.bonds), axis=1)
     second = int(crossed.argmax())
@@ -203,11 +206,10 @@ def _turned(vector: F64, of: Crystal) -> F64 | None:
         if max(off) > LOOSE * of.shortest * scale:
             continue
         turn = _rotation(wanted, vector[[i, j]])
-        for sign in of.sides:
-            bond, away = _nearest(vector[None], sign * scale * of.bonds @ turn.T)
-            total = float((away**2).sum())
-            if total < least and _one_to_one(bond)[0]:
-                best, least = scale * turn, total
+        bond, away = _nearest(vector[None], scale * of.bonds @ turn.T)
+        total = float((away**2).sum())
+        if total < least and _one_to_one(bond)[0]:
+            best, least = scale * turn, total
     return best
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.io import loadmat
 from scipy.spatial.transform import Rotation
 
 from aetx.core.atoms import atoms_dataset
@@ -89,6 +92,32 @@ def test_the_errors_of_the_atoms_give_the_error_of_the_scale() -> None:
     np.testing.assert_allclose(made["scale_axis_sigma_error"], made["scale_axis_error"], rtol=0.12)
     assert made["scale_axis_error"][2] > 1.5 * made["scale_axis_error"][0]
     assert np.isnan(measured(sites, lattice_constant=3.924)["scale_sigma_error"])
+
+
+@pytest.mark.parametrize("lattice", ["fcc", "diamond"])
+@pytest.mark.filterwarnings("ignore:bonds ask for")
+def test_the_errors_along_the_axes_are_those_of_repeats_for_a_long_specimen(lattice: str) -> None:
+    sites = ball(lattice, 5.0, 22.0, 2)
+    rod = sites[(np.abs(sites[:, 0]) < 20) & (np.hypot(sites[:, 1], sites[:, 2]) < 8)]
+    off, error = [], []
+    for seed in range(60):
+        noisy = rod + np.random.default_rng(seed).normal(0, 0.08, rod.shape)
+        made = measured(noisy, lattice=lattice, lattice_constant=5.0, resamples=2)
+        off.append(made["scale_axis"].values - 1)
+        error.append(made["scale_axis_error"].values)
+    spread = np.std(off, axis=0)
+    assert spread[1] > 1.5 * spread[0]
+    np.testing.assert_allclose(np.mean(error, axis=0), spread, rtol=0.3)
+
+
+@pytest.mark.slow
+def test_a_published_particle_is_one_grain_that_is_stretched_along_the_beam(real_data: Callable[[str], Path]) -> None:
+    place = loadmat(real_data("pdpt_core_shell/coordinates_TO.mat"))["pos"].T * 0.3434
+    with pytest.warns(AetxWarning, match="unless the specimen is strained"):
+        made = measured(place, lattice_constant=3.9)
+    assert made.sizes["grain"] == 1
+    assert int(made["grain_atoms"][0]) > 0.99 * int(made["bulk"])
+    assert float(made["scale_axis"][1] - made["scale_axis"][2]) > 10 * float(made["scale_axis_block_error"][2])
 
 
 def test_every_distance_is_lengthened_by_noise_but_the_scale_is_not() -> None:
