@@ -16,12 +16,14 @@ from aetx.core.atoms import finite_positions, require_elements
 from aetx.core.tilts import NAMES, pose_coords
 from aetx.core.tomography import origin, pixel_size, rotations
 from aetx.errors import InputError, Problem
+from aetx.kernels.drawing import HOST
 from aetx.kernels.mixtures import gaussians
 from aetx.kernels.projection import Grid
 from aetx.kernels.reconstruction import whole_rays
 from aetx.kernels.refinement import Scene, State
 from aetx.kernels.rendering import TAIL
 from aetx.kernels.scattering import kirkland
+from aetx.kernels.sensitivity_torch import on_device
 from aetx.model import units
 
 F64 = NDArray[np.float64]
@@ -61,6 +63,7 @@ def problem_of(
     width: float | None,
     margin: float,
     extended: bool = False,
+    device: str = "cpu",
 ) -> Problem3D:
     """Return atoms and images as they begin.
 
@@ -81,6 +84,8 @@ def problem_of(
         How far around the atoms the images are looked at, angstrom.
     extended
         The specimen goes on beyond the atoms: trust only pixels whose whole ray lies among them.
+    device
+        Where images are drawn; on ``cpu`` by compiled loops, elsewhere by torch.
     """
     step = pixel_size(series)
     place = origin(series)
@@ -111,6 +116,7 @@ def problem_of(
         np.array([_effective(*pair, float(np.median(wide))) for pair in zip(weight, spread, strict=True)]),
         seen,
         torch.get_num_threads(),
+        HOST if device == "cpu" else on_device(device),
     )
     if background is None:
         background = np.percentile(images.reshape(len(images), -1), LOWEST, axis=1).astype(float)

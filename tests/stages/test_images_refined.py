@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial import cKDTree
@@ -206,9 +207,10 @@ def test_what_a_person_rejected_stays_away() -> None:
 def test_refined_atoms_are_refined_on_from_their_poses() -> None:
     off = np.random.default_rng(2).uniform(-2, 2, FEW.size)
     series = series_of(SMALL, FEW, seed=None, pixels=50).assign_coords(theta=("tilt", FEW + off, ANGLE))
-    once = images(atoms_of(moved(SMALL, 0.1)), series, **QUICK)
+    counted: dict[str, Any] = QUICK | {"noise": "poisson"}
+    once = images(atoms_of(moved(SMALL, 0.1)), series, **counted)
     assert rmsd(once, SMALL) < 0.01
-    held: dict[str, Any] = QUICK | {"angles": False, "shifts": False, "sites": False}
+    held: dict[str, Any] = counted | {"angles": False, "shifts": False, "sites": False}
     again = images(once, series, **held)
     assert float(np.abs(again["displacement"]).max()) < 0.01
     assert_allclose(again["theta"], once["theta"], atol=1e-6)
@@ -255,6 +257,18 @@ def test_what_is_not_free_stays() -> None:
     assert_allclose(made["theta"], FEW, atol=1e-9)
     assert_array_equal(made["scale"], np.ones(FEW.size))
     assert not made["shift_x"].values.any()
+
+
+@pytest.mark.parametrize("device", ["cpu:0", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_device_does_not_matter(device: str) -> None:
+    """Anything but `cpu` by that very name is left to torch."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    begin, series = atoms_of(moved(SMALL, 0.1)), series_of(SMALL, FEW[::2], pixels=50)
+    one, two = (images(begin, series, **QUICK, device=name) for name in ("cpu", device))
+    assert_array_equal(one["atom"], two["atom"])
+    assert_allclose(two["position"], one["position"], atol=1e-4)
+    assert_allclose(two["theta"], one["theta"], atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     version=1,
     forecast=_forecast,
 )
-def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Dataset:
+def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, device: str) -> xr.Dataset:
     """Fit atoms, angles, shifts and intensities jointly to the measured images.
 
     An image is background + scale * sum over atoms of height * P((x, y) - (p_x, p_y) - shift), with p = transpose(R) r
@@ -153,7 +153,7 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> xr.Da
     """
     _require(series, params)
     reach = params.margin + 4.0
-    problem = problem_of("refine.images", atoms, series, params.profile, params.width, reach, params.extended)
+    problem = problem_of("refine.images", atoms, series, params.profile, params.width, reach, params.extended, device)
     scene, begin = problem.scene, problem.state
     prior = Prior(turn=float(np.deg2rad(params.angle_error)), shift=params.shift_error, stretch=params.distortion_error)
     variance = _variance(series, problem)
