@@ -123,10 +123,14 @@ def search(
 
 
 def heights(scene: Scene, state: State, noise: Noise) -> F64:
-    """Return the height that each site has when all heights are free and nothing else, over that of its sort."""
+    """Return the height that each site has when all heights are free and nothing else, over that of its sort.
+
+    NaN for atoms that too few images show.
+    """
     usual = np.array([np.median(state.height[state.sort == one]) for one in range(len(scene.transfer))])
     plan = Plan(rounds=1, inner=15)
-    return fit(scene, state, HEIGHTS, noise, plan).state.height / usual[state.sort]
+    found = fit(scene, state, HEIGHTS, noise, plan).state.height / usual[state.sort]
+    return np.where(scene.shown(state), found, np.nan)
 
 
 def pruned(state: State, relative: F64, rules: Rules, kept: NDArray[np.integer]) -> tuple[State, list[Entry]]:
@@ -136,7 +140,7 @@ def pruned(state: State, relative: F64, rules: Rules, kept: NDArray[np.integer])
     entries: list[Entry] = []
     fixed = np.isin(state.number, kept)
     for i, k in sorted(cKDTree(position).query_pairs(rules.separation)):
-        if not (stays[i] and stays[k]):
+        if not (stays[i] and stays[k]) or np.isnan(relative[[i, k]]).any():
             continue
         first, second = (i, k) if (fixed[i], relative[i]) >= (fixed[k], relative[k]) else (k, i)
         if fixed[second]:
@@ -161,8 +165,11 @@ def pruned(state: State, relative: F64, rules: Rules, kept: NDArray[np.integer])
 
 def low(relative: F64, deviations: float) -> NDArray[np.bool_]:
     """Tell which heights are below the usual one by a number of robust standard deviations, shape (N,)."""
-    usual = float(np.median(relative))
-    return relative < usual - deviations * 1.4826 * float(np.median(np.abs(relative - usual)))
+    known = relative[np.isfinite(relative)]
+    if not known.size:
+        return np.zeros(relative.size, bool)
+    usual = float(np.median(known))
+    return relative < usual - deviations * 1.4826 * float(np.median(np.abs(known - usual)))
 
 
 def doubted(
@@ -231,6 +238,8 @@ def added(
         if len(places) and len(place):
             away = cKDTree(places).query(place)[0] > reach * rules.separation
             place, score = place[away], score[away]
+    shown = scene.shown(replace(state, position=place))
+    place, score = place[shown], score[shown]
     count = len(place)
     numbers = next_number + np.arange(count)
     grown = replace(
