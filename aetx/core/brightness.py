@@ -105,7 +105,7 @@ def brightness_forecast(inputs: InputSizes, params: BoxParams) -> Forecast:
         voxels = int(np.prod([volume[0][axis] for axis in ("z", "y", "x")]))
         points = (2 * params.half_size + 1) ** 3
         memory += 36 * min(voxels, EDGE**3) + 4 * atoms * points
-        seconds += 3e-7 * voxels + 3e-8 * atoms * points
+        seconds += 1e-7 * voxels + 3e-8 * atoms * points
     return Forecast({"atom": atoms, "axis": 3}, memory=memory, seconds=seconds)
 
 

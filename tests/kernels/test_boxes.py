@@ -62,11 +62,11 @@ def test_templates_find_shapes_from_a_start_that_is_half_wrong() -> None:
     assert (found == kind).mean() > 0.99
 
 
-def test_a_template_that_stays_zero_takes_what_is_nearer_to_nothing() -> None:
-    cut = np.array([[1.0, 1.0], [0.9, 1.1], [0.3, 0.3], [0.0, -0.1]], np.float32)
-    found, settled = boxes.by_template(cut, np.array([1, 1, 1, 0]), 2, True, 50)
-    assert settled
-    assert found.tolist() == [1, 1, 0, 0]
+def test_a_template_that_stays_zero_does_not_rise_with_what_began_there() -> None:
+    cut = np.array([[1.0, 1.0], [0.9, 1.1], [0.6, 0.6], [0.0, -0.1]], np.float32)
+    start = np.array([1, 1, 0, 0])
+    assert boxes.by_template(cut, start, 2, True, 50)[0].tolist() == [1, 1, 1, 0]
+    assert boxes.by_template(cut, start, 2, False, 50)[0].tolist() == [1, 1, 0, 0]
 
 
 def plain_round(cut: F32, position: F64, labels: NDArray[np.int64], radius: float, least: int) -> NDArray[np.int64]:
