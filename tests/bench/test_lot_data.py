@@ -23,7 +23,7 @@ def test_the_kept_series_is_what_its_command_says(tmp_path: Path) -> None:
     assert atoms.sizes["atom"] == 2100
     total = series["image"].sum(("y", "x")).values
     assert np.abs(total / total.mean() - 1).max() < 0.3, (
-        "all tilts show the whole particle; near zone axes it is bright"
+        "all tilts show the whole particle, near zone axes bright"
     )
 
 
