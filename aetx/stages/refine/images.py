@@ -160,9 +160,9 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     counts = series["image"].attrs["units"] == "count"
     gain = 1.0 if counts else _rough_gain(problem)
     noise = Noise(gain, SOFT * gain, variance)
-    state = fit(
-        scene, begin, _free(params, positions=False, angles=False), noise, Plan(rounds=3, inner=12), prior, begin
-    ).state
+    level = _free(params, positions=False, angles=False)
+    state = fit(scene, begin, replace(level, widths="fixed"), noise, Plan(rounds=3, inner=12), prior, begin).state
+    state = fit(scene, state, level, noise, Plan(rounds=3, inner=12), prior, begin).state
     parts = split(len(scene.images), params.held_out if params.held_out < len(scene.images) // 2 else 0)
     work, unseen = scene.of_tilts(parts.work), scene.of_tilts(parts.free)
     told = decided(atoms)
