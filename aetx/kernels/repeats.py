@@ -178,6 +178,10 @@ def trend(values: F64, dose: F64, pose: F64) -> Trend:
     The error is that of the scatter about the fit, larger where neighbours in time scatter alike. Undefined where too
     few values are known, or where the pose says nearly as much as the dose, so that none could tell them apart.
 
+    Likeness from one to the next, of correlation c, divides the number of independent values by (1 + c) / (1 - c); its
+    estimate is corrected for what the fit takes away (M. G. Kendall, Biometrika 41, 403 (1954),
+    doi:10.1093/biomet/41.3-4.403).
+
     Parameters
     ----------
     values
@@ -206,9 +210,11 @@ def trend(values: F64, dose: F64, pose: F64) -> Trend:
     square = float(off @ off)
     if square <= 1e-24 * float(y @ y):
         return Trend(float(solved[-1]), 0.0, 0.0 if abs(solved[-1]) > 1e-9 * np.abs(y).max() else 1.0)
-    like = max(0.0, float(off[1:] @ off[:-1]) / square)
-    error = float(np.sqrt(square / freedom / (own @ own) * (1 + like) / (1 - like)))
-    return Trend(float(solved[-1]), error, float(2 * student.sf(abs(solved[-1]) / error, freedom)))
+    like = float(off[1:] @ off[:-1]) / square
+    like = float(np.clip(like + (2 + 4 * like) / y.size, 0.0, 0.9))  # a line takes some of the likeness away
+    apart = (1 - like) / (1 + like)
+    error = float(np.sqrt(square / freedom / (own @ own) / apart))
+    return Trend(float(solved[-1]), error, float(2 * student.sf(abs(solved[-1]) / error, max(1.0, freedom * apart))))
 
 
 def chance(value: float, error: float) -> float:

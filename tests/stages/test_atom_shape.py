@@ -138,6 +138,9 @@ def test_elements_and_the_surface_have_averages_of_their_own() -> None:
     np.testing.assert_allclose(made["width"].sel(group=["Pd", "Pt"]), [0.4, 0.5], rtol=0.02)
     assert int(made["atoms"].sel(group="core")) == 27
     assert np.isnan(made["applied_width"].sel(group="all"))
+    few = measured(places(), density(places(), every), species, parts=30)
+    assert np.isnan(few["width_error"].sel(group="core")), "fewer atoms than parts"
+    assert np.isfinite(few["width_error"].sel(group="Pd"))
     assert 0.3 < float(made["applied_width"].sel(group="Pd")) < 0.4
 
 
