@@ -40,15 +40,13 @@ class Decided:
 
 
 def decided(atoms: xr.Dataset) -> Decided:
-    """Return what the ledger of atoms says that a person has decided; of entries about one atom the last counts."""
+    """Return what the ledger of atoms says that a person has decided: whoever edits an atom that is there keeps it."""
     if "ledger_author" not in atoms:
         return Decided(np.zeros(atoms.sizes["atom"], bool), np.empty((0, 3)))
     by_hand = atoms["ledger_author"].values.astype(str) != ""
     action, number = atoms["ledger_action"].values.astype(str), atoms["ledger_atom"].values
-    last = {int(one): i for i, one in enumerate(number) if by_hand[i] and one >= 0}
-    stays = {one for one, i in last.items() if action[i] not in BARRED}
     place = atoms["ledger_position"].sel(axis=["x", "y", "z"]).transpose("entry", "axis").values
-    kept = np.isin(atoms["atom"].values, sorted(stays))
+    kept = np.isin(atoms["atom"].values, number[by_hand])
     return Decided(kept, place[by_hand & np.isin(action, BARRED)].astype(np.float64))
 
 
