@@ -144,6 +144,7 @@ def refined(series: xr.Dataset, problem: Problem3D, state: State) -> xr.Dataset:
     length, one = {"units": "angstrom"}, {"units": "1"}
     unit = str(series["image"].attrs["units"])
     squared = problem.scene.step**2
+    angles = np.stack([series[name].values.astype(float) for name in ("phi", "theta", "psi")], axis=1)
     variables: dict[str, Any] = {
         "position": (("atom", "axis"), state.position + problem.centre, length),
         "species": ("atom", problem.species[state.sort].astype(np.int32), one),
@@ -160,18 +161,25 @@ def refined(series: xr.Dataset, problem: Problem3D, state: State) -> xr.Dataset:
         "atom": ("atom", state.number, one),
         "axis": ["x", "y", "z"],
         "component": ["xx", "yy", "xy"],
-        **pose_coords(euler(state.turned)),
+        **pose_coords(euler(state.turned, angles)),
         "tilt": series["tilt"].variable,
     }
     return xr.Dataset(variables, coords)
 
 
-def euler(turned: F64) -> F64:
-    """Return phi, theta, psi of R = Rz(phi) Ry(theta) Rx(psi), degree: (tilts, 3, 3) to (tilts, 3)."""
+def euler(turned: F64, near: F64) -> F64:
+    """Return phi, theta, psi of R = Rz(phi) Ry(theta) Rx(psi), degree: (tilts, 3, 3) to (tilts, 3).
+
+    Of all that make the same R, those nearest to `near`, shape (tilts, 3).
+    """
     theta = np.arcsin(np.clip(-turned[:, 2, 0], -1.0, 1.0))
     phi = np.arctan2(turned[:, 1, 0], turned[:, 0, 0])
     psi = np.arctan2(turned[:, 2, 1], turned[:, 2, 2])
-    return np.rad2deg(np.stack([phi, theta, psi], axis=1))
+    one = np.rad2deg(np.stack([phi, theta, psi], axis=1))
+    other = one * [1, -1, 1] + 180
+    one, other = (angles - 360 * np.round((angles - near) / 360) for angles in (one, other))
+    nearer = np.abs(one - near).sum(axis=1) <= np.abs(other - near).sum(axis=1)
+    return np.where(nearer[:, None], one, other)
 
 
 def _poses(atoms: xr.Dataset, series: xr.Dataset) -> tuple[F64, F64, F64, F64 | None, F64]:
