@@ -10,14 +10,17 @@ import xarray as xr
 from aetx.core.record import RunRecord
 from aetx.model import kind_of
 
+JUDGES = ("volume", "atoms", "score")
+"""Kinds that tell how well images agree, those that count most last."""
+
 
 def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, float]:
     """Return ``atoms`` (how many), ``r1`` (mean), ``rmsd`` and ``sigma`` (angstrom), then every single score by name.
 
     What is not known is left out. The atoms are those of the step named ``atoms``, else of the last step that gives
-    atoms; R1 and the RMSD are those of the last score, R1 else of the last volume, the mean over the members where that
-    is a list; sigma is the median over atoms and axes of the standard error. A single score is called
-    ``step.name (unit)``, without the unit where there is none.
+    atoms; R1 and the RMSD are those of the last score, R1 else of the last atoms, else of the last volume, the mean
+    over the members where that is a list, and so is ``r_free``, of images held out; sigma is the median over atoms and
+    axes of the standard error. A single score is called ``step.name (unit)``, without the unit where there is none.
     """
     order = [step.name for step in record.steps if step.name in results]
     kinds = {name: kind_of(results[name]).name for name in order}
@@ -28,10 +31,8 @@ def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, 
         found["atoms"] = float(atoms.sizes["atom"])
         if "sigma" in atoms and np.isfinite(atoms["sigma"].values).any():
             found["sigma"] = float(np.nanmedian(atoms["sigma"].values))
-    judges = sorted(
-        (name for name in order if kinds[name] in ("score", "volume")), key=lambda one: kinds[one] == "score"
-    )
-    for key in ("r1", "rmsd"):
+    judges = sorted((name for name in order if kinds[name] in JUDGES), key=lambda one: JUDGES.index(kinds[one]))
+    for key in ("r1", "r_free", "rmsd"):
         told = {name: value for name in judges if (value := _mean(results[name], key)) is not None}
         if told:
             step = list(told)[-1].partition("/")[0]

@@ -176,6 +176,8 @@ def _numbers(record: RunRecord, found: Mapping[str, float]) -> list[tuple[str, s
         tiles.append((f"{found['atoms']:.0f}", "atoms"))
     if "r1" in found:
         tiles.append((f"{found['r1']:.4f}", "mean R1"))
+    if "r_free" in found:
+        tiles.append((f"{found['r_free']:.4f}", "mean R free"))
     pairs = [(key, f"{key.removesuffix('common')}true") for key in found if key.endswith(".common")]
     for common, true in pairs[-1:]:
         tiles.append((f"{found[common]:.0f}/{found.get(true, 0):.0f}", "true atoms found"))

@@ -14,6 +14,7 @@ from aetx.report.page import link, render, seconds, write
 COLUMNS = {
     "atoms": ("Atoms", "atoms", 1.0, ".0f"),
     "r1": ("Mean R1", "r1", 1.0, ".4f"),
+    "r_free": ("Mean R free", "r_free", 1.0, ".4f"),
     "rmsd": ("RMSD (pm)", "rmsd_angstrom", 100.0, ".1f"),
     "sigma": ("Standard error (pm)", "sigma_angstrom", 100.0, ".1f"),
 }

@@ -204,6 +204,15 @@ def test_headline_numbers_come_from_the_atoms_step_and_the_last_score() -> None:
     assert headline(record(), {}) == {}
 
 
+def test_r_of_refined_atoms_counts_more_than_that_of_a_volume() -> None:
+    by_tilt = {"r1": ("tilt", np.array([0.1, 0.3])), "r_free": ("tilt", np.array([np.nan, 0.24]))}
+    one = {name: (*values, {"units": "1"}) for name, values in by_tilt.items()}
+    made = results()
+    given = {"volume": made["volume"], "atoms": made["atoms"].assign(one)}
+    found = headline(record(), given)
+    assert (found["r1"], found["r_free"]) == pytest.approx((0.2, 0.24))
+
+
 def test_the_headline_of_a_list_is_the_mean_of_its_members() -> None:
     score = results()["score"]
     given = {f"fit/{i}": xr.Dataset({"mean_r1": ((), 0.1 * i, {"units": "1"})}, attrs=score.attrs) for i in (1, 2)}
