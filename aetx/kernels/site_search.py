@@ -22,6 +22,10 @@ BESIDE = 0.8
 """Distance from another atom, and from a place where there may be none, at which a new one begins, in separations."""
 
 
+class NothingLeftError(ValueError):
+    """No site explains enough of the images to be an atom."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """When a site becomes an atom, and when it stops being one."""
@@ -89,6 +93,11 @@ def search(
         Ids of atoms that may not be removed.
     barred
         Places where, and next to which, none may be added, shape (places, 3), angstrom.
+
+    Raises
+    ------
+    NothingLeftError
+        When all sites would go.
     """
     plan = plan or Plan(rounds=4, inner=12, tolerance=0.1)
     short = replace(plan, rounds=2)
@@ -103,7 +112,9 @@ def search(
     for turn in range(1, rules.rounds + 1):
         relative = heights(scene, fitted.state, noise)
         state, changes = pruned(fitted.state, relative, rules, kept)
-        closed += [np.array(one.position) for one in changes if one.action == "removed"]
+        if not len(state.position):
+            raise NothingLeftError
+        closed += [np.array(one.position) for one in changes]
         if changes:
             fitted = fit(scene, state, free, noise, short, prior, begin)
         state, more = added(scene, fitted, noise, rules, np.reshape(closed, (-1, 3)), barred, next_number)
@@ -127,7 +138,9 @@ def heights(scene: Scene, state: State, noise: Noise) -> F64:
 
     NaN for atoms that too few images show.
     """
-    usual = np.array([np.median(state.height[state.sort == one]) for one in range(len(scene.transfer))])
+    usual = np.ones(len(scene.transfer))
+    for one in np.unique(state.sort):
+        usual[one] = np.median(state.height[state.sort == one])
     plan = Plan(rounds=1, inner=15)
     found = fit(scene, state, HEIGHTS, noise, plan).state.height / usual[state.sort]
     return np.where(scene.shown(state), found, np.nan)
@@ -260,9 +273,11 @@ def _entry(action: str, reason: str, state: State, i: int, score: float) -> Entr
 
 
 def r_factor(scene: Scene, models: NDArray[np.float32], tilts: Sequence[int] | None = None) -> float:
-    """Return the mean over the images of sum|model - image| / sum|image|."""
+    """Return the mean over the images of sum|model - image| / sum|image|; NaN if all are empty."""
     each = r_by_tilt(scene, models)
-    return float(np.nanmean(each if tilts is None else each[list(tilts)]))
+    each = each if tilts is None else each[list(tilts)]
+    known = each[np.isfinite(each)]
+    return float(known.mean()) if known.size else np.nan
 
 
 def r_by_tilt(scene: Scene, models: NDArray[np.float32]) -> F64:

@@ -279,11 +279,19 @@ def test_the_device_does_not_matter(device: str) -> None:
         ({"broken": (3, 20, 21)}, {}, "not finite in tilt 3"),
         ({"tilts": 1}, {}, "1 image"),
         ({"atoms": 0}, {}, "at least one atom"),
+        ({"ids": 0}, {}, "each id once"),
+        ({"factor": 0}, {}, "no atom in the images"),
+        ({"mask": False}, {}, "mask less"),
     ],
 )
 def test_what_cannot_be_refined_is_refused(change: dict[str, Any], options: dict[str, Any], match: str) -> None:
     series, atoms = small(), atoms_of(SMALL, change.get("species", 78))
     series["image"].attrs["units"] = change.get("units", "count")
+    series["image"].values[:] *= change.get("factor", 1)
+    if "mask" in change:
+        series["mask"] = series["image"].astype(bool).where(False, False).assign_attrs(ONE)
+    if "ids" in change:
+        atoms = atoms.assign_coords(atom=("atom", np.zeros(len(SMALL), int), ONE))
     if "broken" in change:
         series["image"].values[change["broken"]] = np.nan
     series, atoms = series.isel(tilt=slice(change.get("tilts"))), atoms.isel(atom=slice(change.get("atoms")))

@@ -19,7 +19,7 @@ from aetx.kernels.bound import UndeterminedError
 from aetx.kernels.held_out import Split, estimated, gain_of_atoms, joined, judged, split
 from aetx.kernels.model_error import ErrorBars, Excess, error_bars
 from aetx.kernels.refinement import F64, Fitted, Free, Linear, Noise, Plan, Prior, State, fit, without_gauge
-from aetx.kernels.site_search import Entry, Rules, heights, low, r_by_tilt, search
+from aetx.kernels.site_search import Entry, NothingLeftError, Rules, heights, low, r_by_tilt, r_factor, search
 from aetx.model import ATOMS, TILT_SERIES
 
 Freedom = Literal["auto", "fixed", "shared", "each"]
@@ -151,10 +151,13 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     ----------
     J. Lee et al., Nature Communications 12, 1962 (2021), doi:10.1038/s41467-021-22204-1 (refinement against images).
     """
-    _require(series, params)
+    _require(atoms, series, params)
     reach = params.margin + 4.0
     problem = problem_of("refine.images", atoms, series, params.profile, params.width, reach, params.extended, device)
     scene, begin = problem.scene, problem.state
+    if scene.seen is not None and not scene.seen.any():
+        text, fix = "no pixel near the atoms that is trusted", "mask less, or leave extended false"
+        raise InputError(Problem("refine.images: series", "mask", text, "pixels that show the atoms", fix))
     prior = Prior(turn=float(np.deg2rad(params.angle_error)), shift=params.shift_error, stretch=params.distortion_error)
     variance = _variance(series, problem)
     counts = series["image"].attrs["units"] == "count"
@@ -178,16 +181,20 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
         margin=params.margin,
         rounds=params.rounds if params.sites else 0,
     )
-    found = search(
-        work,
-        first.state,
-        _of(noise, parts.work),
-        rules,
-        free=_free(params),
-        prior=prior,
-        kept=atoms["atom"].values[told.kept],
-        barred=barred,
-    )
+    try:
+        found = search(
+            work,
+            first.state,
+            _of(noise, parts.work),
+            rules,
+            free=_free(params),
+            prior=prior,
+            kept=atoms["atom"].values[told.kept],
+            barred=barred,
+        )
+    except NothingLeftError as error:
+        wanted, fix = "atoms that the images show", "look at the angles, the pixel size and the place of the atoms"
+        raise InputError(Problem("refine.images: atoms", "position", "no atom in the images", wanted, fix)) from error
     ledger += found.ledger
     fitted = found.fitted
     unknowns = 3 * len(fitted.state.position)
@@ -203,7 +210,6 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
         held = _of(noise, parts.free)
         whole, dropped = _without_unreal(whole, relative, choice, unseen, held, told.kept, atoms, params)
         ledger += dropped
-    r_work = r_by_tilt(work, choice.work.models)
     final = fit(scene, whole, choice.free, noise, Plan(12, 30, params.tolerance), choice.prior, begin)
     if final.left > 4 * params.tolerance:
         text = f"the fit ended with {final.left:.2g} of what noise costs left to gain"
@@ -214,7 +220,7 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     made = made.assign(
         r1=("tilt", r_by_tilt(scene, final.models), one),
         r_free=("tilt", r_free, one),
-        r_work=((), float(np.nanmean(r_work)), one),
+        r_work=((), r_factor(work, choice.work.models), one),
         held_out=("tilt", np.isin(np.arange(len(r_free)), parts.free), one),
         gain=((), noise.gain if variance is None else np.nan, one),
         displacement=(("atom", "axis"), _displacement(made, atoms), {"units": "angstrom"}),
@@ -227,7 +233,11 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     return continued(made, _entries(ledger, problem.centre, last_round(atoms)))
 
 
-def _require(series: xr.Dataset, params: ImagesParams) -> None:
+def _require(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> None:
+    number, count = np.unique(atoms["atom"].values, return_counts=True)
+    if (count > 1).any():
+        found, fix = f"{number[count > 1][0]} {count.max()} times", "number the atoms anew"
+        raise InputError(Problem("refine.images: atoms", "atom", found, "each id once", fix))
     if series.sizes["tilt"] < 2:
         found, fix = f"{series.sizes['tilt']} image", "give a tilt series"
         raise InputError(Problem("refine.images: series", "tilt", found, "at least two images", fix))
