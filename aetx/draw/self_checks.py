@@ -66,7 +66,7 @@ def _widths(dataset: xr.Dataset) -> Picture:
         axes.set_xticks(range(len(groups)), groups)
         axes.set_xlim(-0.6, len(groups) - 0.4)
     style.legend(widths)
-    style.chart(lengths, "longest width over that of the average atom", "atoms", "Each atom")
+    style.chart(lengths, "length over that of the average atom", "atoms", "Each atom")
     stretch, flag = dataset["stretch"].values, dataset["flag"].values
     style.histogram(lengths, stretch[np.isfinite(stretch) & (flag == 0)])
     long = stretch[flag == 1]
@@ -181,6 +181,7 @@ def _pairs(axes: Any, dataset: xr.Dataset) -> None:
     count = dataset.sizes["pair"]
     if not count:
         axes.text(0.5, 0.5, "no pose was taken twice", ha="center", transform=axes.transAxes, color=style.MUTED)
+        axes.set_ylabel("")
         style.bare(axes)
         return
     names = {"total": "sum", "size": "size", "fine": "fine power", "misfit": "misfit"}
