@@ -22,9 +22,7 @@ def test_the_kept_series_is_what_its_command_says(tmp_path: Path) -> None:
     np.testing.assert_allclose(series["theta"], np.arange(-72, 71, 2))
     assert atoms.sizes["atom"] == 2100
     total = series["image"].sum(("y", "x")).values
-    assert np.abs(total / total.mean() - 1).max() < 0.3, (
-        "all tilts show the whole particle, near zone axes bright"
-    )
+    assert np.abs(total / total.mean() - 1).max() < 0.3, "all tilts show the whole particle, near zone axes bright"
 
 
 def test_every_case_is_a_recipe_that_can_be_run(tmp_path: Path) -> None:

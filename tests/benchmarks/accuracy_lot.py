@@ -1,8 +1,8 @@
 """Measure local orbitals on particles that are too large for multislice here: error of the three modes, and time.
 
 Run as ``python -m tests.benchmarks.accuracy_lot [--specimen decahedron|amorphous] [--atoms N] [--tilts T] [--dose D]
-[--modes direct,rigid,adaptive]``. Images are those of the rigid model, not of multislice: an atom is a Gaussian under the
-intensity of the probe at its depth, 300 keV, 25 mrad, focus at the rotation centre, in slices of 1 angstrom (the
+[--modes direct,rigid,adaptive]``. Images are those of the rigid model, not of multislice: an atom is a Gaussian under
+the intensity of the probe at its depth, 300 keV, 25 mrad, focus at the rotation centre, in slices of 1 angstrom (the
 fit takes 4), pixels of 0.4 angstrom; with a dose, with counting noise. So they know no channelling, and rigid errors
 show how well the fit converges, direct errors what the depth costs. Fits start 10 pm off along each axis.
 """

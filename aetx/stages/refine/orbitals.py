@@ -18,8 +18,11 @@ from aetx.core.ledger import continued, entries
 from aetx.core.lens import LensParams
 from aetx.core.model_images import Problem3D, problem_of, refined
 from aetx.errors import EnvironmentFault, InputError, Problem
-from aetx.kernels import orbital_fit, orbital_start
+from aetx.kernels import orbital_start
 from aetx.kernels import orbitals as kernel
+from aetx.kernels.orbital_fit import fit
+from aetx.kernels.orbital_system import Data, misfit
+from aetx.kernels.orbital_system import Freedom as Freedoms
 from aetx.kernels.refinement import Noise, Scene
 from aetx.kernels.rendering import FINEST, REACH, TAIL
 from aetx.kernels.scattering import kirkland, wavelength
@@ -218,17 +221,15 @@ class Run:
     problem: Problem3D
     model: kernel.Model
     now: kernel.Unknowns
-    data: orbital_fit.Data
+    data: Data
     params: OrbitalsParams
     loss: dict[str, float]
 
-    def on(self, name: str, free: orbital_fit.Freedom, steps: int, **changed: Any) -> Run:
+    def on(self, name: str, free: Freedoms, steps: int, **changed: Any) -> Run:
         """Return the run after another part of the fit."""
         data = replace(self.data, **changed)
-        model, now, _ = orbital_fit.fit(
-            self.model, self.now, data, free, steps, self.params.inner, self.params.tolerance
-        )
-        loss = self.loss | {name: 0.5 * float(orbital_fit.misfit(model, now, self.data)[0][self.data.used].mean())}
+        model, now, _ = fit(self.model, self.now, data, free, steps, self.params.inner, self.params.tolerance)
+        loss = self.loss | {name: 0.5 * float(misfit(model, now, self.data)[0][self.data.used].mean())}
         return replace(self, model=model, now=now, loss=loss)
 
 
@@ -240,7 +241,7 @@ def _fitted(atoms: xr.Dataset, series: xr.Dataset, params: OrbitalsParams, memor
     tilt[[kernel.SHIFT_X, kernel.SHIFT_Y]] = params.shifts
     tilt[kernel.TURN_X : kernel.SCALE] = params.angles
     tilt[[kernel.SCALE, kernel.BACKGROUND]] = params.scale, params.background
-    free = orbital_fit.Freedom(
+    free = Freedoms(
         positions=True,
         heights=params.heights != "fixed",
         widths=params.widths != "fixed",
@@ -269,7 +270,7 @@ def _fitted(atoms: xr.Dataset, series: xr.Dataset, params: OrbitalsParams, memor
 def _weights(run: Run) -> F64:
     """Return one over the mean square of what is left over of each image, of mean one; one for those held out."""
     used = run.data.used
-    square = orbital_fit.misfit(run.model, run.now, run.data)[0][used]
+    square = misfit(run.model, run.now, run.data)[0][used]
     weight = np.ones(used.size)
     inverse = 1.0 / np.maximum(square, LEAST_REST * float(np.median(square)) + np.finfo(float).tiny)
     weight[used] = inverse / inverse.mean()
@@ -299,7 +300,7 @@ def _begun(atoms: xr.Dataset, series: xr.Dataset, params: OrbitalsParams, memory
     if params.held_out:
         used[params.held_out // 2 :: params.held_out] = False
     workers = _workers(model, len(state.position), scene, params, memory)
-    data = orbital_fit.Data(scene.images, scene.seen, np.ones(count), used, state.sort, workers)
+    data = Data(scene.images, scene.seen, np.ones(count), used, state.sort, workers)
     return Run(problem, model, now, data, params, {})
 
 
@@ -376,12 +377,12 @@ def _workers(model: kernel.Model, atoms: int, scene: Scene, params: OrbitalsPara
     if params.mode != "direct":
         shared = pixels * 4 * model.slices * (4 if params.mode == "adaptive" else 1)
         fixed, one = fixed + shared, one + (2 * shared if params.mode == "adaptive" else 0)
-    fit = (memory - fixed) // one
-    if fit < 1:
+    many = (memory - fixed) // one
+    if many < 1:
         needed = f"about {fixed + one} bytes"
         fix = f"give --memory {-(-(fixed + one) // 10**6)}MB, or larger pixels"
         raise EnvironmentFault(Problem("run", "memory", f"{memory} bytes", needed, fix))
-    return int(min(scene.workers, fit))
+    return int(min(scene.workers, many))
 
 
 def _result(atoms: xr.Dataset, series: xr.Dataset, run: Run) -> xr.Dataset:
@@ -400,7 +401,7 @@ def _result(atoms: xr.Dataset, series: xr.Dataset, run: Run) -> xr.Dataset:
     one = {"units": "1"}
     unit = units.canonical(f"({series['image'].attrs['units']})**2")
     held = ~run.data.used
-    _, r1 = orbital_fit.misfit(model, now, replace(run.data, used=np.ones(held.size, bool)))
+    _, r1 = misfit(model, now, replace(run.data, used=np.ones(held.size, bool)))
     made = (
         refined(series, run.problem, state)
         .drop_dims("component")
