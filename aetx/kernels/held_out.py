@@ -20,7 +20,7 @@ FLOOR = 0.02
 """Least offset of the variance, in electrons: a pixel that expects none may hold one."""
 
 
-def estimated(scene: Scene, models: F32, unknowns: int) -> Noise:
+def estimated(scene: Scene, models: F32, unknowns: int, least: float) -> Noise:
     """Return the gain and offset of variance = gain * (mean + offset) from what a fit leaves over.
 
     Parameters
@@ -31,9 +31,11 @@ def estimated(scene: Scene, models: F32, unknowns: int) -> Noise:
         Images of the fitted atoms, shape (T, rows, columns).
     unknowns
         That were fitted; their share of the pixels with signal is what the residuals are too small by.
+    least
+        Mean of the darkest pixels: 0, or below where too much background was taken off.
     """
     seen = np.ones(models.shape, bool) if scene.seen is None else scene.seen > 0
-    mean = np.maximum(models[seen].astype(np.float64), 0)
+    mean = np.maximum(models[seen].astype(np.float64) - least, 0)
     square = (scene.images[seen].astype(np.float64) - models[seen]) ** 2
     edges = np.unique(np.quantile(mean, np.linspace(0, 1, BINS + 1)))
     place = np.clip(np.searchsorted(edges, mean, side="right") - 1, 0, max(edges.size - 2, 0))
@@ -45,8 +47,9 @@ def estimated(scene: Scene, models: F32, unknowns: int) -> Noise:
     gain, base = float((count[used] * variance).sum() / max((count[used] * level).sum(), 1e-30)), 0.0
     for _ in range(PASSES):
         expected = gain * level + base + FLOOR * gain**2
-        gain, base = _line(level, variance, count[used] / expected**2)
-    return Noise(gain, max(base / gain, FLOOR * gain))
+        # the variance of a squared residual of gain * Poisson counts, of variance `expected`
+        gain, base = _line(level, variance, count[used] / (2.0 * expected**2 + gain**2 * expected))
+    return Noise(gain, max(base / gain, FLOOR * gain) - least, least=least)
 
 
 def _line(x: F64, y: F64, weight: F64) -> tuple[float, float]:

@@ -86,6 +86,8 @@ class Noise:
     gain: float = 1.0
     offset: float = 0.02
     variance: F32 | None = None
+    least: float = 0.0
+    """Mean of the darkest pixels: below zero where too much background was taken off; then the offset gives it back."""
 
     def weight(self, tilt: int, model: F32, seen: F32 | None) -> F32:
         """Return one over the variance of each pixel of an image, zero where it is not trusted."""
@@ -94,7 +96,7 @@ class Noise:
                 np.float32(1), self.variance[tilt], out=np.zeros_like(model), where=self.variance[tilt] > 0
             )
         else:
-            made = np.float32(1 / self.gain) / (np.maximum(model, 0) + np.float32(self.offset))
+            made = np.float32(1 / self.gain) / (np.maximum(model, np.float32(self.least)) + np.float32(self.offset))
         return made if seen is None else made * seen
 
     def deviance(self, tilt: int, image: F32, model: F32, seen: F32 | None) -> float:
@@ -105,7 +107,7 @@ class Noise:
         if self.variance is not None:
             each = self.weight(tilt, model, seen).astype(np.float64) * (image.astype(np.float64) - model) ** 2
             return float(each.sum())
-        mean = np.maximum(model.astype(np.float64), 0) + self.offset
+        mean = np.maximum(model.astype(np.float64), self.least) + self.offset
         count = np.maximum(image.astype(np.float64) + self.offset, 0)
         each = mean - count
         positive = count > 0

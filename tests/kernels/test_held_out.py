@@ -24,7 +24,7 @@ def test_gain_and_offset_are_those_of_poisson_and_reading_noise(gain: float, rea
     generator = np.random.default_rng(0)
     mean = gain * generator.uniform(2, 60, (9, 60, 61))
     images = gain * generator.poisson(mean / gain) + generator.normal(0, reading, mean.shape)
-    found = estimated(flat(mean, images), mean.astype(np.float32), 0)
+    found = estimated(flat(mean, images), mean.astype(np.float32), 0, 0.0)
     assert_allclose(found.gain, gain, rtol=0.05)
     level = float(mean.mean())
     assert_allclose(found.gain * (level + found.offset), gain * level + reading**2, rtol=0.02)
@@ -39,8 +39,17 @@ def test_what_was_fitted_is_allowed_for() -> None:
     images = generator.poisson(mean).astype(float)
     kept = images.copy()
     kept[:, ::4] = mean[:, ::4]  # a quarter of the pixels are explained in full
-    assert_allclose(estimated(flat(mean, kept), mean.astype(np.float32), 2500).gain, 1.0, rtol=0.06)
-    assert estimated(flat(mean, kept), mean.astype(np.float32), 0).gain < 0.8
+    assert_allclose(estimated(flat(mean, kept), mean.astype(np.float32), 2500, 0.0).gain, 1.0, rtol=0.06)
+    assert estimated(flat(mean, kept), mean.astype(np.float32), 0, 0.0).gain < 0.8
+
+
+def test_background_that_was_taken_off_is_given_back() -> None:
+    mean = np.random.default_rng(3).uniform(0, 60, (9, 60, 60))
+    images = np.random.default_rng(4).poisson(mean).astype(float) - 5.0
+    found = estimated(flat(mean, images), (mean - 5).astype(np.float32), 0, -5.0)
+    assert_allclose(found.gain, 1.0, rtol=0.05)
+    assert_allclose(found.offset, 5.0, atol=0.1)
+    assert_allclose(found.weight(0, np.array([[-5.0, 20.0]], np.float32), None)[0, 1], 1 / 25, rtol=0.05)
 
 
 def test_masked_pixels_say_nothing_about_the_noise() -> None:
@@ -49,7 +58,7 @@ def test_masked_pixels_say_nothing_about_the_noise() -> None:
     images = generator.poisson(mean).astype(float)
     seen = np.ones(mean.shape, np.float32)
     seen[:, :, 40:], images[:, :, 40:] = 0, 1e4
-    found = estimated(replace(flat(mean, images), seen=seen), mean.astype(np.float32), 0)
+    found = estimated(replace(flat(mean, images), seen=seen), mean.astype(np.float32), 0, 0.0)
     assert_allclose(found.gain, 1.0, rtol=0.05)
 
 

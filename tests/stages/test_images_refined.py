@@ -251,6 +251,15 @@ def test_the_unit_of_the_images_is_that_of_the_intensities_and_moves_no_atom() -
     assert float(two["gain"]) == pytest.approx(1e-3, rel=0.05)
 
 
+def test_background_that_was_taken_off_moves_no_atom() -> None:
+    series = small()
+    darker = series.assign(image=(series["image"] - 20).assign_attrs(units="1"))
+    one, two = (images(atoms_of(moved(SMALL, 0.1)), given, **QUICK) for given in (series, darker))
+    assert rmsd(two, SMALL) < 1.03 * rmsd(one, SMALL)
+    assert_allclose(two["background"], -20, atol=0.2)
+    assert float(two["gain"]) == pytest.approx(1.0, abs=0.1)
+
+
 def test_what_is_not_free_stays() -> None:
     fixed: dict[str, Any] = {"angles": False, "shifts": False, "scale": False}
     made = images(atoms_of(moved(SMALL, 0.1)), small(), **QUICK | fixed)

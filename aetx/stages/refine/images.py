@@ -162,7 +162,8 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     variance = _variance(series, problem)
     counts = series["image"].attrs["units"] == "count"
     gain = 1.0 if counts else _rough_gain(problem)
-    noise = Noise(gain, SOFT * gain, variance)
+    darkest = _darkest(begin, gain)
+    noise = Noise(gain, SOFT * gain - darkest, variance, darkest)
     level = _free(params, positions=False, angles=False)
     state = fit(scene, begin, replace(level, widths="fixed"), noise, Plan(rounds=3, inner=12), prior, begin).state
     state = fit(scene, state, level, noise, Plan(rounds=3, inner=12), prior, begin).state
@@ -280,12 +281,18 @@ def _settled(noise: Noise, *, scene: Any, fitted: Fitted, unknowns: int, params:
         return noise
     if params.noise == "poisson":
         return Noise(1.0, 0.02)
-    return estimated(scene, fitted.models, unknowns)
+    return estimated(scene, fitted.models, unknowns, _darkest(fitted.state, noise.gain))
+
+
+def _darkest(state: State, gain: float) -> float:
+    """Return the mean of the darkest pixels where more background was taken off than noise explains, else 0."""
+    lowest = float(state.background.min())
+    return lowest if lowest < -SOFT * gain else 0.0
 
 
 def _softened(noise: Noise) -> Noise:
     """Return the noise for the time while sites are searched."""
-    return replace(noise, offset=max(noise.offset, SOFT * noise.gain))
+    return replace(noise, offset=max(noise.offset, SOFT * noise.gain - noise.least))
 
 
 @dataclass(frozen=True)
