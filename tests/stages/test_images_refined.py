@@ -278,6 +278,7 @@ def test_the_device_does_not_matter(device: str) -> None:
     assert_array_equal(one["atom"], two["atom"])
     assert_allclose(two["position"], one["position"], atol=1e-4)
     assert_allclose(two["theta"], one["theta"], atol=1e-3)
+    assert (one["position"] != two["position"]).any(), "another way to the same result"
 
 
 @pytest.mark.parametrize(
