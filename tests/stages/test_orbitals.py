@@ -98,6 +98,7 @@ def test_depth_is_told_by_a_rigid_probe_and_missed_without_one(block: np.ndarray
     assert apart(direct, block) > 10 * apart(rigid, block)
     assert float(rigid["r1"].mean()) < 0.01 < float(direct["r1"].mean())
     assert float(rigid["width"].mean()) == pytest.approx(0.3, abs=0.01)
+    assert abs(float(rigid["shift_y"].mean())) < 1e-9, "a translation of the atoms is not shared out to the images"
 
 
 def test_adaptive_probes_mend_a_defocus_that_is_wrong(block: np.ndarray, deep: xr.Dataset) -> None:
