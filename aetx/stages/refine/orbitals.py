@@ -39,7 +39,7 @@ SLICES_IN_FOCUS = 8
 TAILS = 4.0
 """How far a probe in focus reaches, angstrom."""
 COLLECTIVE = 3
-"""Steps in which the atoms stand still while heights, widths and images find their level."""
+"""Steps in which atoms and images stand still while heights, widths and backgrounds find their level."""
 MISSED = 3e-4
 """Part of the norm of a probe that fewer fields for all depths may leave out."""
 LEAST_REST = 1e-2
@@ -139,8 +139,8 @@ def orbitals(series: xr.Dataset, atoms: xr.Dataset | None, params: OrbitalsParam
     the intensity of the probe at that depth, of sum one: a point (`direct`), |F**-1[A exp(-i chi - i pi lambda z q**2)]
     |**2 (`rigid`), or that with a correction in each pixel of a window (`adaptive`), which keeps sum and centroid,
     and no pixel below zero. Lowered is the sum of squares of computed minus measured, by damped Gauss-Newton steps:
-    first heights, widths and images with the atoms at rest, then all, then with the weights of the images, and last
-    the probes with all.
+    first heights, widths and backgrounds with the atoms at rest, then all, then with the weights of the images, and
+    last the probes with all.
 
     What images cannot tell stays as it was: the mean of the shifts, a turn of all angles, the mean of the scales.
     Without atoms, orbitals on a grid take the heights, none negative, that explain the images in the direct mode; they
@@ -251,7 +251,7 @@ def _fitted(atoms: xr.Dataset, series: xr.Dataset, params: OrbitalsParams, memor
         tied_widths=params.widths == "shared",
     )
     flat = tilt.copy()
-    flat[kernel.TURN_X : kernel.SCALE] = False
+    flat[: kernel.SCALE] = False
     run = run.on("level", replace(free, positions=False, tied_heights=True, tied_widths=True, tilt=flat), COLLECTIVE)
     run = run.on("atoms", free, params.steps)
     if params.weights == "residual":
