@@ -1,14 +1,14 @@
-"""The twin of `rendering.render` and `sensitivity` in torch, for devices on which products of matrices are cheap.
+"""The twin of `rendering.render` and `sensitivity` in torch, for devices that do much at once.
 
-A Gaussian is the product of one line along each axis, so that an image of many is a product of two matrices of lines:
-no window is scattered, and the same call gives the same bits.
+Every atom is a window of pixels: the product of a line along each axis. Windows are added to an image as whole numbers
+of a small unit, whose sum does not depend on the order, so that the same call gives the same bits.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,13 +19,41 @@ from aetx.kernels.rendering import REACH
 from aetx.kernels.sensitivity import SLOPE, SPREAD, VALUE
 
 BLOCK = 1 << 23
-"""Most pixels of the lines of those atoms that are drawn together."""
+"""Most pixels of the windows of those atoms that are drawn together."""
+UNIT = 2.0**-38
+"""What windows are rounded to, over the greatest value in any."""
 
 
-def _lines(centre: torch.Tensor, width: torch.Tensor, size: int) -> torch.Tensor:
-    """Return Gaussians of unit integral and their derivatives by centre and width, (3, atoms, size), float32."""
-    away = torch.arange(size, device=centre.device, dtype=centre.dtype) - centre[:, None]
-    inside = away.abs() <= REACH * width[:, None] + 0.5
+class _Windows(NamedTuple):
+    """Some of the atoms, and what an image holds of each."""
+
+    some: slice
+    across: torch.Tensor
+    """Gaussians of unit integral, their derivatives by centre and width, (3, atoms, edge), float32."""
+    along: torch.Tensor
+    pixel: torch.Tensor
+    """Place of each pixel in a flat image, (atoms, edge, edge); where it is outside, the lines are zero."""
+
+
+def _windows(x: torch.Tensor, y: torch.Tensor, width: torch.Tensor, rows: int, columns: int) -> Iterator[_Windows]:
+    if not len(x):
+        return
+    edge = int(2.0 * (REACH * float(width.max()) + 0.5)) + 1
+    together = max(1, BLOCK // edge**2)
+    for first in range(0, len(x), together):
+        some = slice(first, first + together)
+        across, column = _lines(x[some], width[some], columns, edge)
+        along, row = _lines(y[some], width[some], rows, edge)
+        yield _Windows(some, across, along, row[:, :, None] * columns + column[:, None, :])
+
+
+def _lines(centre: torch.Tensor, width: torch.Tensor, size: int, edge: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the lines of atoms, (3, atoms, edge), and their pixels, (atoms, edge)."""
+    reach = REACH * width + 0.5
+    first = torch.ceil(centre - reach).to(torch.int64)
+    pixel = first[:, None] + torch.arange(edge, device=centre.device)
+    away = pixel - centre[:, None]
+    inside = (away <= reach[:, None]) & (pixel >= 0) & (pixel < size)
     w = width.to(torch.float32)[:, None]
     t, scale = (away / width[:, None]).to(torch.float32), 1.0 / (w * math.sqrt(2.0 * math.pi))
     value = scale * torch.exp(-0.5 * t * t)
@@ -33,17 +61,20 @@ def _lines(centre: torch.Tensor, width: torch.Tensor, size: int) -> torch.Tensor
     narrow = width < NARROW
     if bool(narrow.any()):
         ends = [t[narrow] + sign * 0.5 / w[narrow] for sign in (-1, 1)]
-        first, last = (scale[narrow] * torch.exp(-0.5 * end * end) for end in ends)
+        before, after = (scale[narrow] * torch.exp(-0.5 * end * end) for end in ends)
         made[VALUE, narrow] = 0.5 * (torch.erf(ends[1] / math.sqrt(2.0)) - torch.erf(ends[0] / math.sqrt(2.0)))
-        made[SLOPE, narrow] = first - last
-        made[SPREAD, narrow] = ends[0] * first - ends[1] * last
-    return made * inside
+        made[SLOPE, narrow] = before - after
+        made[SPREAD, narrow] = ends[0] * before - ends[1] * after
+    return made * inside, pixel.clamp(0, size - 1)
 
 
-def _blocks(atoms: int, longest: int) -> Iterator[slice]:
-    together = max(1, BLOCK // longest)
-    for first in range(0, atoms, together):
-        yield slice(first, first + together)
+def _add(windows: torch.Tensor, pixel: torch.Tensor, image: torch.Tensor) -> None:
+    """Add windows to an image, in whole numbers of a unit."""
+    unit = UNIT * windows.abs().max().to(torch.float64).clamp(min=1e-300)
+    whole = torch.round(windows.to(torch.float64) / unit).to(torch.int64)
+    total = torch.zeros(image.numel(), device=image.device, dtype=torch.int64)
+    total.index_add_(0, pixel.reshape(-1), whole.reshape(-1))
+    image += (total * unit).to(torch.float32).reshape(image.shape)
 
 
 def render(
@@ -51,9 +82,9 @@ def render(
 ) -> torch.Tensor:
     """Draw atoms as `rendering.render` does: places and widths float64, shape (atoms,); the image float32."""
     image = torch.zeros(rows, columns, device=x.device)
-    for some in _blocks(len(x), max(rows, columns)):
-        across, along = (_lines(one[some], width[some], size)[VALUE] for one, size in ((x, columns), (y, rows)))
-        image += (along * height[some].to(torch.float32)[:, None]).T @ across
+    for some, across, along, pixel in _windows(x, y, width, rows, columns):
+        scaled = along[VALUE] * height[some].to(torch.float32)[:, None]
+        _add(scaled[:, :, None] * across[VALUE][:, None, :], pixel, image)
     return image
 
 
@@ -73,11 +104,11 @@ def change(
     image = torch.zeros(rows, columns, device=x.device)
     dx, dy, dw = ((height * one).to(torch.float32)[:, None] for one in (by_x, by_y, by_width))
     dh = by_height.to(torch.float32)[:, None]
-    for some in _blocks(len(x), max(rows, columns)):
-        across, along = _lines(x[some], width[some], columns), _lines(y[some], width[some], rows)
+    for some, across, along, pixel in _windows(x, y, width, rows, columns):
         mixed = dx[some] * across[SLOPE] + dw[some] * across[SPREAD] + dh[some] * across[VALUE]
-        image += along[VALUE].T @ mixed
-        image += (dy[some] * along[SLOPE] + dw[some] * along[SPREAD]).T @ across[VALUE]
+        second = dy[some] * along[SLOPE] + dw[some] * along[SPREAD]
+        drawn = along[VALUE][:, :, None] * mixed[:, None, :] + second[:, :, None] * across[VALUE][:, None, :]
+        _add(drawn, pixel, image)
     return image
 
 
@@ -85,11 +116,10 @@ def collect(
     image: torch.Tensor, x: torch.Tensor, y: torch.Tensor, height: torch.Tensor, width: torch.Tensor
 ) -> torch.Tensor:
     """Return the transpose of `change`, as `sensitivity.collect` does: shape (atoms, 4), float64."""
-    rows, columns = image.shape
     made = torch.zeros(len(x), 4, device=x.device, dtype=torch.float64)
-    for some in _blocks(len(x), max(rows, columns)):
-        across, along = _lines(x[some], width[some], columns), _lines(y[some], width[some], rows)
-        summed = along @ image
+    flat, (rows, columns) = image.reshape(-1), image.shape
+    for some, across, along, pixel in _windows(x, y, width, rows, columns):
+        summed = torch.einsum("ank,nkl->anl", along, flat[pixel])
         h = height[some]
         made[some, 0] = h * (summed[VALUE] * across[SLOPE]).sum(1)
         made[some, 1] = h * (summed[SLOPE] * across[VALUE]).sum(1)
@@ -102,19 +132,18 @@ def own(
     weight: torch.Tensor, x: torch.Tensor, y: torch.Tensor, height: torch.Tensor, width: torch.Tensor
 ) -> torch.Tensor:
     """Return weighted products of the derivatives of each atom, as `sensitivity.own` does: (atoms, 4, 4), float64."""
-    rows, columns = weight.shape
     made = torch.zeros(len(x), 4, 4, device=x.device, dtype=torch.float64)
+    flat, (rows, columns) = weight.reshape(-1), weight.shape
     # each derivative is a sum of products of a line along and a line across: the width has two of them
     terms = (((VALUE, SLOPE),), ((SLOPE, VALUE),), ((VALUE, VALUE),), ((VALUE, SPREAD), (SPREAD, VALUE)))
-    for some in _blocks(len(x), 4 * max(rows, columns)):
-        across, along = _lines(x[some], width[some], columns), _lines(y[some], width[some], rows)
-        summed = {(a, b): (along[a] * along[b]) @ weight for a in range(3) for b in range(a + 1)}
+    for some, across, along, pixel in _windows(x, y, width, rows, columns):
+        summed = torch.einsum("ank,bnk,nkl->abnl", along, along, flat[pixel])
         for i in range(4):
             for k in range(i + 1):
                 total = torch.zeros_like(height[some])
                 for a, c in terms[i]:
                     for b, d in terms[k]:
-                        total += (summed[max(a, b), min(a, b)] * across[c] * across[d]).sum(1)
+                        total += (summed[a, b] * across[c] * across[d]).sum(1)
                 made[some, i, k] = made[some, k, i] = total
     factor = torch.stack([height, height, torch.ones_like(height), height], dim=1)
     return made * factor[:, :, None] * factor[:, None, :]

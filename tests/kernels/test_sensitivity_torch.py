@@ -78,7 +78,7 @@ def test_atoms_in_blocks_are_those_at_once(twin: Drawing, monkeypatch: pytest.Mo
         return [one.astype(np.float64) for one in (*drawn, twin.collect(image, *made), twin.own(image, *made))]
 
     whole = all_four()
-    monkeypatch.setattr(sensitivity_torch, "BLOCK", 7 * COLUMNS)
+    monkeypatch.setattr(sensitivity_torch, "BLOCK", 7 * 22**2)
     for one, other in zip(all_four(), whole, strict=True):
         assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
 
