@@ -46,8 +46,9 @@ def decided(atoms: xr.Dataset) -> Decided:
     by_hand = atoms["ledger_author"].values.astype(str) != ""
     action, number = atoms["ledger_action"].values.astype(str), atoms["ledger_atom"].values
     place = atoms["ledger_position"].sel(axis=["x", "y", "z"]).transpose("entry", "axis").values
-    kept = np.isin(atoms["atom"].values, number[by_hand])
-    return Decided(kept, place[by_hand & np.isin(action, BARRED)].astype(np.float64))
+    against = np.isin(action, BARRED)
+    kept = np.isin(atoms["atom"].values, number[by_hand & ~against])
+    return Decided(kept, place[by_hand & against].astype(np.float64))
 
 
 def apply(stage: str, atoms: xr.Dataset, edits: xr.Dataset, reach: float) -> xr.Dataset:

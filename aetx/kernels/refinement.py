@@ -99,22 +99,23 @@ class Noise:
             made = np.float32(1 / self.gain) / (np.maximum(model, np.float32(self.least)) + np.float32(self.offset))
         return made if seen is None else made * seen
 
-    def deviance(self, tilt: int, image: F32, model: F32, seen: F32 | None) -> float:
-        """Return twice the log-likelihood ratio of an image: shifted Poisson counts, or Gaussian for given variances.
+    def deviances(self, tilt: int, image: F32, model: F32, seen: F32 | None) -> F64:
+        """Return twice the log-likelihood ratio of each pixel: shifted Poisson counts, or Gaussian by given variances.
 
         Reading noise of variance r**2 is taken as a Poisson background: offset = r**2 / gain.
         """
         if self.variance is not None:
-            each = self.weight(tilt, model, seen).astype(np.float64) * (image.astype(np.float64) - model) ** 2
-            return float(each.sum())
+            return self.weight(tilt, model, seen).astype(np.float64) * (image.astype(np.float64) - model) ** 2
         mean = np.maximum(model.astype(np.float64), self.least) + self.offset
         count = np.maximum(image.astype(np.float64) + self.offset, 0)
         each = mean - count
         positive = count > 0
         each[positive] += count[positive] * np.log(count[positive] / mean[positive])
-        if seen is not None:
-            each *= seen
-        return float(2.0 / self.gain * each.sum())
+        return 2.0 / self.gain * (each if seen is None else each * seen)
+
+    def deviance(self, tilt: int, image: F32, model: F32, seen: F32 | None) -> float:
+        """Return the sum of `deviances`."""
+        return float(self.deviances(tilt, image, model, seen).sum())
 
 
 @dataclass(frozen=True)
@@ -220,14 +221,14 @@ class Scene:
         edge = 2 * round(NEARBY / self.step) + 1
         return None if self.seen is None else np.asarray(uniform_filter(self.seen, (0, edge, edge), mode="nearest"))
 
-    def shown(self, state: State) -> NDArray[np.bool_]:
-        """Tell which atoms the images show, on trusted pixels, often enough to be fitted, shape (N,)."""
+    def shown(self, state: State, part: float = SHOWN) -> NDArray[np.bool_]:
+        """Tell which atoms a part of the images show, on trusted pixels, by default enough to be fitted, shape (N,)."""
         total, (rows, columns) = np.zeros(len(state.position)), self.shape
         for tilt in range(len(self.images)):
             across, down = (np.rint(one).astype(np.int64) for one in self.place(state, tilt))
             inside = (across >= 0) & (across < columns) & (down >= 0) & (down < rows)
             total[inside] += 1.0 if self.nearby is None else self.nearby[tilt][down[inside], across[inside]]
-        return total >= SHOWN * len(self.images)
+        return total >= part * len(self.images)
 
     def blurred(self, sort: int, draw: Callable[[int, int, int], F32]) -> F32:
         """Return what `draw(margin, rows, columns)` makes, with the profile of a sort."""
@@ -717,9 +718,9 @@ def _deviation(linear: Linear, begin: State) -> F64:
     state = linear.state
     for column, name in enumerate(linear.free.of_atom):
         if name == "height":
-            atoms[:, column] = np.log(state.height / _mean_of_sort(state.height, state.sort))
+            atoms[:, column] = np.log(state.height / median_of_sort(state.height, state.sort))
         elif name == "width":
-            atoms[:, column] = state.width - _mean_of_sort(state.width, state.sort)
+            atoms[:, column] = state.width - median_of_sort(state.width, state.sort)
     turn = turned_by(begin.turned, state.turned)
     for column, name in enumerate(linear.free.of_tilt):
         kind, _, axis = name.partition("_")
@@ -735,9 +736,9 @@ def _deviation(linear: Linear, begin: State) -> F64:
 def _penalty(state: State, begin: State, free: Free, prior: Prior) -> float:
     total = 0.0
     if free.heights == "each":
-        total += float((np.log(state.height / _mean_of_sort(state.height, state.sort)) ** 2).sum() / prior.height**2)
+        total += float((np.log(state.height / median_of_sort(state.height, state.sort)) ** 2).sum() / prior.height**2)
     if free.widths == "each":
-        relative = state.width / _mean_of_sort(state.width, state.sort) - 1.0
+        relative = state.width / median_of_sort(state.width, state.sort) - 1.0
         total += float((relative**2).sum() / prior.width**2)
     if free.angles:
         total += float((turned_by(begin.turned, state.turned) ** 2).sum() / prior.turn**2)
@@ -748,7 +749,7 @@ def _penalty(state: State, begin: State, free: Free, prior: Prior) -> float:
     return total
 
 
-def _mean_of_sort(values: F64, sort: I64) -> F64:
+def median_of_sort(values: F64, sort: I64) -> F64:
     """Return the median of each atom's sort, shape (N,)."""
     made = np.empty_like(values)
     for one in np.unique(sort):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
-from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit
+from aetx.kernels.refinement import F32, F64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit
 from aetx.kernels.sites import candidates, evidence
 
 STIFF = Free(heights="shared", widths="shared")
@@ -18,6 +19,18 @@ HEIGHTS = Free(False, False, False, False, heights="each", widths="fixed", posit
 """What is fitted to see how much of an atom is at a site."""
 CLOSER = 0.35
 """Distance between two places, in separations, at which they are the same place."""
+HOPELESS = 0.5
+"""Height below which a site is taken away without asking again, over the least one."""
+FIRST = Plan(rounds=12, inner=15, tolerance=0.05)
+"""How far the poses are fitted before any site is judged: wrong ones make true atoms look false."""
+CLEARLY = 1.5
+"""Ratio of the heights of two atoms that are too close from which the higher one stays where it is."""
+CALM = 4
+"""Every how many rounds sites are doubted though others still change."""
+WINDOW = 2.0
+"""Half the edge of the square about an atom in which the deviance is compared, over its width."""
+WHOLE = 0.8
+"""Part of the images that must show the place of a new atom with all that is near it, and of one that is doubted."""
 BESIDE = 0.8
 """Distance from another atom, and from a place where there may be none, at which a new one begins, in separations."""
 
@@ -31,14 +44,14 @@ class Rules:
     """When a site becomes an atom, and when it stops being one."""
 
     least: float = 0.5
-    """Height below which a site is no atom, over that of its sort."""
+    """Height below which a site is no atom unless the images ask for it again, over that of its sort."""
     significance: float = 5.0
     """Least score of a new site over its standard deviation."""
     hint: float = 0.3
     """Least height of a new site before its neighbours have made room, over that of its sort."""
     separation: float = 1.6
     """Least distance of two atoms, angstrom."""
-    doubt: float = 4.0
+    doubt: float = 2.5
     """How far below the usual height, in its robust standard deviations, a site is taken out once to see whether the
     images ask for it again."""
     margin: float = 3.0
@@ -107,23 +120,27 @@ def search(
     begin, next_number = state, int(state.number.max(initial=-1)) + 1
     ledger: list[Entry] = []
     asked: set[int] = set(kept.tolist())
-    fitted = fit(scene, state, free, noise, plan, prior, begin)
+    fitted = fit(scene, state, free, noise, FIRST, prior, begin)
     residual = r_factor(scene, fitted.models)
     for turn in range(1, rules.rounds + 1):
         relative = heights(scene, fitted.state, noise)
-        state, changes = pruned(fitted.state, relative, rules, kept)
-        if not len(state.position):
-            raise NothingLeftError
-        closed += [np.array(one.position) for one in changes]
-        if changes:
-            fitted = fit(scene, state, free, noise, short, prior, begin)
-        state, more = added(scene, fitted, noise, rules, np.reshape(closed, (-1, 3)), barred, next_number)
-        next_number += len(more)
+        ask = turn % CALM == 0
+        changes: list[Entry] = []
+        more: list[Entry] = []
+        if not ask:
+            state, changes = pruned(fitted.state, relative, rules, kept)
+            if not len(state.position):
+                raise NothingLeftError
+            closed += [np.array(one.position) for one in changes]
+            if changes:
+                fitted = fit(scene, state, free, noise, short, prior, begin)
+            state, more = added(scene, fitted, noise, rules, np.reshape(closed, (-1, 3)), barred, next_number)
+            next_number += len(more)
         if not changes and not more:
             state, changes, more = doubted(
                 scene, fitted, relative, noise, rules, free, short, prior, begin, asked, barred, next_number
             )
-            if not changes and not more:
+            if not changes and not more and not ask:
                 break
             asked |= {one.number for one in changes}
             next_number = max(next_number, int(state.number.max()) + 1)
@@ -159,12 +176,12 @@ def pruned(state: State, relative: F64, rules: Rules, kept: NDArray[np.integer])
         if fixed[second]:
             continue
         share = np.clip(relative[[first, second]], 1e-3, None)
-        if not fixed[first]:
+        if not fixed[first] and share[0] < CLEARLY * share[1]:
             position[first] = share @ position[[first, second]] / share.sum()
         stays[second] = False
         reason = "closer to another atom than the separation"
         entries.append(_entry("merged", reason, state, second, relative[second]))
-    weak = stays & (relative < rules.least) & ~fixed
+    weak = stays & (relative < HOPELESS * rules.least) & ~fixed
     order = np.flatnonzero(weak)[np.argsort(relative[weak], kind="stable")]
     near = cKDTree(position)
     for i in order:
@@ -205,7 +222,8 @@ def doubted(
     small move mends them. What is asked for at the same place is the same atom, and no change.
     """
     state = fitted.state
-    doubtful = low(relative, rules.doubt) & ~np.isin(state.number, sorted(asked))
+    doubtful = (low(relative, rules.doubt) | (relative < rules.least)) & ~np.isin(state.number, sorted(asked))
+    doubtful &= scene.shown(state, WHOLE)
     near = cKDTree(state.position)
     out: list[int] = []
     for i in np.flatnonzero(doubtful)[np.argsort(relative[doubtful], kind="stable")]:
@@ -214,6 +232,8 @@ def doubted(
     asked |= {int(state.number[i]) for i in out}
     if not out:
         return state, [], []
+    if len(out) == len(relative):
+        raise NothingLeftError
     gone = state.of_atoms(out)
     rest = state.of_atoms(np.setdiff1d(np.arange(len(relative)), out))
     again = fit(scene, rest, free, noise, plan, prior, begin)
@@ -229,9 +249,50 @@ def doubted(
             if away[i] < CLOSER * rules.separation and fresh[which[i]]:
                 same[i], fresh[which[i]] = True, False
                 number[len(number) - len(entries) + which[i]] = gone.number[i]
+    moved = near_any(gone.position, place[fresh] if len(place) else place, rules.separation)
+    missed = missed_by(scene, fitted.state, gone.position, fitted.models, again.models, noise)
+    back = np.flatnonzero(~same & ~moved & (missed > rules.significance**2))
+    grown = joined(replace(grown, number=number), gone.of_atoms(back))
+    same[back] = True
     text = "stood low among the others, and the images do not ask for it again"
     removed = [_entry("removed", text, gone, i, relative[out[i]]) for i in map(int, np.flatnonzero(~same))]
-    return replace(grown, number=number), removed, [one for one, new in zip(entries, fresh, strict=True) if new]
+    return grown, removed, [one for one, new in zip(entries, fresh, strict=True) if new]
+
+
+def near_any(place: F64, others: F64, distance: float) -> NDArray[np.bool_]:
+    """Tell which places have another one within a distance, shape (places,)."""
+    if not len(others) or not len(place):
+        return np.zeros(len(place), bool)
+    return np.asarray(cKDTree(others).query(place)[0]) < distance
+
+
+def joined(first: State, second: State) -> State:
+    """Return the atoms of two states, with the poses of the first."""
+    names = ("position", "height", "width", "sort", "number")
+    return replace(first, **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
+
+
+def missed_by(scene: Scene, state: State, place: F64, before: F32, after: F32, noise: Noise) -> F64:
+    """Return by how much the deviance around places rose from one fit to another, shape (places,).
+
+    In each image it is summed over a square about the place; the median over the images, times their number, is not
+    misled by what else changed along the same ray.
+    """
+    half = max(1, round(WINDOW * float(np.median(state.width)) / scene.step))
+    seen = replace(state, position=place)
+
+    def work(tilt: int) -> F64:
+        image, trusted = scene.images[tilt], scene.trusted(tilt)
+        rise = noise.deviances(tilt, image, after[tilt], trusted) - noise.deviances(tilt, image, before[tilt], trusted)
+        x, y = scene.place(seen, tilt)
+        summed = uniform_filter(rise, 2 * half + 1, mode="constant") * (2 * half + 1) ** 2
+        row, column = (
+            np.clip(np.rint(one).astype(int), 0, size - 1) for one, size in zip((y, x), rise.shape, strict=True)
+        )
+        made: F64 = summed[row, column]
+        return made
+
+    return np.median(scene.each(work), axis=0) * len(before)
 
 
 def added(
@@ -251,7 +312,7 @@ def added(
         if len(places) and len(place):
             away = cKDTree(places).query(place)[0] > reach * rules.separation
             place, score = place[away], score[away]
-    shown = scene.shown(replace(state, position=place))
+    shown = scene.shown(replace(state, position=place), WHOLE)
     place, score = place[shown], score[shown]
     count = len(place)
     numbers = next_number + np.arange(count)

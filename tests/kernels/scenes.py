@@ -39,7 +39,7 @@ def state_of(position: F64, rotations: F64, height: float = 300.0, width: float 
     sort = np.arange(atoms, dtype=np.int64) % sorts
     return State(
         position,
-        height * (1.0 + 0.5 * sort),
+        np.asarray(height * (1.0 + 0.5 * sort), np.float64),
         np.full(atoms, width),
         sort,
         np.arange(atoms, dtype=np.int64),

@@ -37,13 +37,13 @@ def spots(position: np.ndarray) -> float:
 
 
 def test_diffraction_shows_no_spots() -> None:
-    options = {"smallest": 40.0, "largest": 40.0, "seed": 2}
+    options: dict[str, Any] = {"smallest": 40.0, "largest": 40.0, "seed": 2}
     assert spots(particle(**options)["position"].values) > 60
     assert spots(amorphous(**options)["position"].values) < 15
 
 
 def test_the_shape_is_that_of_the_particle_of_the_same_seed() -> None:
-    options = {"smallest": 50.0, "largest": 50.0, "seed": 4}
+    options: dict[str, Any] = {"smallest": 50.0, "largest": 50.0, "seed": 4}
     crystal, glass = (make(**options)["position"].values for make in (particle, amorphous))
     spread = [np.linalg.eigvalsh(np.cov(one.T)) for one in (crystal, glass)]
     assert_allclose(spread[0], spread[1], rtol=0.05)

@@ -18,8 +18,21 @@ from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels.bound import UndeterminedError
 from aetx.kernels.held_out import Split, estimated, gain_of_atoms, joined, judged, split
 from aetx.kernels.model_error import ErrorBars, Excess, error_bars
-from aetx.kernels.refinement import F64, Fitted, Free, Linear, Noise, Plan, Prior, State, fit, without_gauge
-from aetx.kernels.site_search import Entry, NothingLeftError, Rules, heights, low, r_by_tilt, r_factor, search
+from aetx.kernels.refinement import (
+    F64,
+    Fitted,
+    Free,
+    Linear,
+    Noise,
+    Plan,
+    Prior,
+    Scene,
+    State,
+    fit,
+    median_of_sort,
+    without_gauge,
+)
+from aetx.kernels.site_search import Entry, Found, NothingLeftError, Rules, heights, low, r_by_tilt, r_factor, search
 from aetx.model import ATOMS, TILT_SERIES
 
 Freedom = Literal["auto", "fixed", "shared", "each"]
@@ -28,6 +41,10 @@ SOFT = 0.3
 """Offset of the variance while sites are searched, in electrons: a missing atom must not outweigh all others."""
 DOUBT = 2.5
 """How far below the usual height, in robust standard deviations, an atom stands whom held-out images may overrule."""
+EVEN = 0.5
+"""Probability below which a site is no atom."""
+CHANCE = 2.0
+"""Fall of the deviance of held-out images that counts, in standard deviations of what noise alone makes of it."""
 SPREADS = (0.05, 0.15, 0.4)
 """Relative standard deviations of the prior of heights and widths of their own that are tried."""
 
@@ -70,7 +87,7 @@ class ImagesParams(Params):
     )
     sites: bool = Field(True, description="add, merge and remove atoms by what the images say")
     least: float = Field(0.5, gt=0, lt=1, description="height below which a site is no atom, over the usual height")
-    significance: float = Field(5.0, ge=2, le=100, description="least score of a new site over its standard deviation")
+    significance: float = Field(4.0, ge=2, le=100, description="least score of a new site over its standard deviation")
     separation: Length = Field(1.6, gt=0, le=10, description="least distance of two atoms")
     margin: Length = Field(3.0, ge=0, le=100, description="how far beyond the outermost atoms new ones are looked for")
     held_out: int = Field(3, ge=0, le=1000, description="images held out to judge sites and freedom; 0 for none")
@@ -137,7 +154,8 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
 
     `sigma` and `covariance` are those of each position after rigid alignment, from the Fisher matrix of all that is
     free at the noise that was found, widened by `excess`: by how much more than noise the images disagree about the
-    atom. `exists` is the probability that the site is an atom, of the whole evidence with and without it.
+    atom. `exists` is the probability that the site is an atom, of the whole evidence with and without it; sites below
+    one half are removed.
 
     A film fills the field of view and goes on beyond the atoms: with `extended`, only pixels count whose whole ray
     lies in the box of the atoms. Atoms that less than half of the images show on pixels that count, there and under a
@@ -172,9 +190,10 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     told = decided(atoms)
     barred = told.barred - problem.centre
     start, known = state.of_tilts(parts.work), begin.of_tilts(parts.work)
-    first = fit(work, start, _free(params), _of(noise, parts.work), Plan(4, 12, 0.1), prior, known)
+    loose, expected = _loose(params, prior, heights(work, start, _of(noise, parts.work)))
+    first = fit(work, start, loose, _of(noise, parts.work), Plan(4, 12, 0.1), expected, known)
     noise = _softened(_settled(noise, scene=work, fitted=first, unknowns=3 * len(begin.position), params=params))
-    ledger: list[Entry] = []
+    halves = _Halves(work, unseen, parts, state, begin)
     rules = Rules(
         params.least,
         params.significance,
@@ -182,27 +201,31 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
         margin=params.margin,
         rounds=params.rounds if params.sites else 0,
     )
+
+    def searched(start: State, free: Free, given: Prior) -> Found:
+        fixed = atoms["atom"].values[told.kept]
+        return search(work, start, _of(noise, parts.work), rules, free=free, prior=given, kept=fixed, barred=barred)
+
+    def settled(fitted: Fitted) -> Noise:
+        unknowns = len(choice.free.of_atom if choice else "xyz") * len(fitted.state.position)
+        return _settled(noise, scene=work, fitted=fitted, unknowns=unknowns, params=params)
+
+    choice: _Choice | None = None
     try:
-        found = search(
-            work,
-            first.state,
-            _of(noise, parts.work),
-            rules,
-            free=_free(params),
-            prior=prior,
-            kept=atoms["atom"].values[told.kept],
-            barred=barred,
-        )
+        found = searched(first.state, loose, expected)
+        ledger = list(found.ledger)
+        noise = settled(found.fitted)
+        choice = _chosen(params, halves, found.fitted, noise, prior)
+        if choice.free != loose:
+            noise = settled(choice.work)
+            found = searched(choice.work.state, choice.free, choice.prior)
+            ledger += [replace(one, round=one.round + params.rounds) for one in found.ledger]
+            noise = settled(found.fitted)
+            choice = halves.tried(choice.free, choice.prior, found.fitted.state, Plan(6, 20, params.tolerance), noise)
+            noise = settled(choice.work)
     except NothingLeftError as error:
         wanted, fix = "atoms that the images show", "look at the angles, the pixel size and the place of the atoms"
         raise InputError(Problem("refine.images: atoms", "position", "no atom in the images", wanted, fix)) from error
-    ledger += found.ledger
-    fitted = found.fitted
-    unknowns = 3 * len(fitted.state.position)
-    noise = _settled(noise, scene=work, fitted=fitted, unknowns=unknowns, params=params)
-    choice = _chosen(
-        params, work, unseen, fitted, state, parts, _of(noise, parts.work), _of(noise, parts.free), prior, begin
-    )
     whole = joined(state, parts, choice.work.state)
     r_free = np.full(len(scene.images), np.nan)
     if parts.free.size:
@@ -215,6 +238,14 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     if final.left > 4 * params.tolerance:
         text = f"the fit ended with {final.left:.2g} of what noise costs left to gain"
         warnings.warn(text, AetxWarning, stacklevel=2)
+    bars = _bars(problem, final, choice, noise, params)
+    doubtful = np.flatnonzero((bars.exists < EVEN) & ~np.isin(final.state.number, atoms["atom"].values[told.kept]))
+    if params.sites and doubtful.size:
+        text, last = "less likely to be there than not", 2 * params.rounds + 2
+        ledger += [_gone(final.state, i, text, last, float(bars.exists[i])) for i in map(int, doubtful)]
+        rest = final.state.of_atoms(np.setdiff1d(np.arange(len(final.state.position)), doubtful))
+        final = fit(scene, rest, choice.free, noise, Plan(6, 30, params.tolerance), choice.prior, begin)
+        bars = _bars(problem, final, choice, noise, params)
     end = without_gauge(final.state, begin)
     made = refined(series, problem, end)
     one = {"units": "1"}
@@ -228,7 +259,7 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
         flag=("atom", np.zeros(made.sizes["atom"], np.int32), one),
     )
     if params.errors != "none":
-        made = made.assign_coords(axis2=["x", "y", "z"]).assign(_errors(problem, final, choice, noise, params))
+        made = made.assign_coords(axis2=["x", "y", "z"]).assign(_told(bars, choice))
     made.attrs["heights"], made.attrs["widths"] = choice.free.heights, choice.free.widths
     made = _carry_ledger(atoms, made)
     return continued(made, _entries(ledger, problem.centre, last_round(atoms)))
@@ -255,6 +286,20 @@ def _free(params: ImagesParams, **further: Any) -> Free:
     }
     flags = {name: getattr(params, name) for name in ("angles", "shifts", "scale", "background", "distortion")}
     return Free(**{**flags, **named, **further})
+
+
+def _loose(params: ImagesParams, prior: Prior, relative: F64) -> tuple[Free, Prior]:
+    """Return what is fitted while sites are searched: heights of each atom, if they may, about as alike as they look.
+
+    Heights that are held equal where they are not drive atoms from their places; heights that are held by nothing let
+    false atoms live.
+    """
+    free = _free(params)
+    if params.heights not in ("auto", "each"):
+        return free, prior
+    known = relative[np.isfinite(relative)]
+    spread = 1.4826 * float(np.median(np.abs(known - np.median(known)))) if known.size else SPREADS[0]
+    return replace(free, heights="each"), replace(prior, height=float(np.clip(spread, SPREADS[0], SPREADS[-1])))
 
 
 def _variance(series: xr.Dataset, problem: Problem3D) -> Any:
@@ -305,43 +350,65 @@ class _Choice:
     judged: Fitted
 
 
-def _chosen(
-    params: ImagesParams,
-    work: Any,
-    unseen: Any,
-    fitted: Fitted,
-    state: State,
-    parts: Split,
-    noise: Noise,
-    free_noise: Noise,
-    prior: Prior,
-    begin: State,
-) -> _Choice:
-    """Fit with ever more freedom, and keep each only where the deviance of held-out images falls."""
-    plan, short = Plan(6, 20, params.tolerance), Plan(2, 10, params.tolerance)
+@dataclass(frozen=True)
+class _Halves:
+    """Images that are fitted, images that are held out, and what is known of both before the fit."""
 
-    def tried(free: Free, known: Prior, start: State, plan: Plan) -> _Choice:
-        one = fit(work, start, free, noise, plan, known, begin.of_tilts(parts.work))
-        held = replace(
-            one.state,
-            **{n: getattr(state, n)[parts.free] for n in ("turned", "shift", "scale", "background", "stretch")},
+    work: Scene
+    unseen: Scene
+    parts: Split
+    state: State
+    begin: State
+
+    def tried(self, free: Free, known: Prior, start: State, plan: Plan, noise: Noise) -> _Choice:
+        """Fit the one half, and then the poses and intensities of the other to the atoms that were found."""
+        one = fit(
+            self.work, start, free, _of(noise, self.parts.work), plan, known, self.begin.of_tilts(self.parts.work)
         )
-        seen = judged(unseen, held, free, free_noise, known, begin.of_tilts(parts.free)) if parts.free.size else one
-        return _Choice(free, known, one, seen)
+        if not self.parts.free.size:
+            return _Choice(free, known, one, one)
+        names = ("turned", "shift", "scale", "background", "stretch")
+        held = replace(one.state, **{name: getattr(self.state, name)[self.parts.free] for name in names})
+        begin = self.begin.of_tilts(self.parts.free)
+        return _Choice(free, known, one, judged(self.unseen, held, free, _of(noise, self.parts.free), known, begin))
 
-    best = tried(_free(params), prior, fitted.state, plan)
+    def better(self, one: _Choice, other: _Choice, noise: Noise) -> bool:
+        """Tell whether held-out images are explained better than before by more than chance."""
+        chance = 0.0
+        for tilt, (before, after) in enumerate(zip(one.judged.models, other.judged.models, strict=True)):
+            held = _of(noise, self.parts.free)
+            weight = held.weight(tilt, before, self.unseen.trusted(tilt)).astype(np.float64)
+            chance += float((weight * (before - after) ** 2).sum())
+        return one.judged.deviance - other.judged.deviance > CHANCE * 2.0 * chance**0.5
+
+
+def _chosen(params: ImagesParams, halves: _Halves, fitted: Fitted, noise: Noise, prior: Prior) -> _Choice:
+    """Fit with ever more freedom, and keep each only where the deviance of held-out images falls beyond chance."""
+    plan, short = Plan(6, 20, params.tolerance), Plan(2, 10, params.tolerance)
+    best = halves.tried(_free(params), prior, _alike(fitted.state, params), plan, noise)
+    begun = fitted.state
     for name in ("heights", "widths"):
         wish = getattr(params, name)
         if wish == "each":
-            best = tried(_freed(best.free, name), best.prior, best.work.state, plan)
-        elif wish == "auto" and parts.free.size:
+            best = halves.tried(_freed(best.free, name), best.prior, best.work.state, plan, noise)
+        elif wish == "auto" and halves.parts.free.size:
             for spread in SPREADS:
                 known = replace(best.prior, **{name[:-1]: spread})
-                other = tried(_freed(best.free, name), known, best.work.state, short)
-                if other.judged.deviance >= best.judged.deviance:
+                other = halves.tried(_freed(best.free, name), known, begun, short, noise)
+                if not halves.better(best, other, noise):
                     break
-                best = other
+                best, begun = other, other.work.state
+        begun = best.work.state
     return best
+
+
+def _alike(state: State, params: ImagesParams) -> State:
+    """Return the state with the heights, and the widths, of each sort made one where they are not known to differ."""
+    if params.heights in ("auto", "each"):
+        state = replace(state, height=median_of_sort(state.height, state.sort))
+    if params.widths in ("auto", "each"):
+        state = replace(state, width=median_of_sort(state.width, state.sort))
+    return state
 
 
 def _freed(free: Free, name: str) -> Free:
@@ -365,58 +432,55 @@ def _without_unreal(
     fixed = np.isin(whole.number, atoms["atom"].values[kept])
     unreal = np.flatnonzero((rise < 0) & low(relative, DOUBT) & ~fixed)
     text = "stands low among the others, and held-out images are explained better without it"
-    dropped = [
-        Entry("removed", text, params.rounds + 1, int(whole.number[i]), tuple(whole.position[i]), float(rise[i]))
-        for i in unreal
-    ]
+    dropped = [_gone(whole, i, text, 2 * params.rounds + 1, float(rise[i])) for i in map(int, unreal)]
     return whole.of_atoms(np.setdiff1d(np.arange(len(rise)), unreal)), dropped
 
 
-def _errors(
-    problem: Problem3D, final: Fitted, choice: _Choice, noise: Noise, params: ImagesParams
-) -> dict[str, tuple[Any, ...]]:
-    """Return the error bars of atoms, and what residuals say of them; NaN where the images do not determine them."""
+def _bars(problem: Problem3D, final: Fitted, choice: _Choice, noise: Noise, params: ImagesParams) -> ErrorBars:
+    """Return the error bars of atoms; NaN where none are wanted, or the images do not determine them."""
     scene, shown = problem.scene, problem.scene.shown(final.state)
-    count = int(shown.sum())
-    weight = np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(final.models)])
-    linear = Linear(scene, final.state.of_atoms(shown), choice.free, weight, choice.prior)
+    unknown = np.full(int(shown.sum()), np.nan)
+    none = Excess(np.full(len(scene.images), np.nan), unknown, unknown)
+    found = ErrorBars(np.full((unknown.size, 3, 3), np.nan), unknown, unknown, unknown, none)
+    if params.errors != "none":
+        weight = np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(final.models)])
+        linear = Linear(scene, final.state.of_atoms(shown), choice.free, weight, choice.prior)
+        residuals, profile = scene.images - final.models, (problem.weight, problem.spread)
+        whole, space = params.errors == "exact", params.separation**3
+        try:
+            found = error_bars(linear, residuals, *profile, whole, params.samples, params.seed, space, params.odds)
+        except UndeterminedError as error:
+            warnings.warn(f"no standard errors: {error}", AetxWarning, stacklevel=2)
 
     def every(values: F64) -> F64:
         made = np.full((len(shown), *values.shape[1:]), np.nan)
         made[shown] = values
         return made
 
-    whole, space = params.errors == "exact", params.separation**3
-    try:
-        found = error_bars(
-            linear,
-            scene.images - final.models,
-            problem.weight,
-            problem.spread,
-            whole,
-            params.samples,
-            params.seed,
-            space,
-            params.odds,
-        )
-    except UndeterminedError as error:
-        warnings.warn(f"no standard errors: {error}", AetxWarning, stacklevel=2)
-        unknown = np.full(count, np.nan)
-        none = Excess(np.full(len(scene.images), np.nan), unknown, unknown)
-        found = ErrorBars(np.full((count, 3, 3), np.nan), unknown, unknown, unknown, none)
+    excess = Excess(found.excess.tilts, every(found.excess.atoms), every(found.excess.raw))
+    return ErrorBars(every(found.covariance), every(found.height), every(found.width), every(found.exists), excess)
+
+
+def _told(bars: ErrorBars, choice: _Choice) -> dict[str, tuple[Any, ...]]:
+    """Return error bars as variables."""
     one, length = {"units": "1"}, {"units": "angstrom"}
     made: dict[str, tuple[Any, ...]] = {
-        "covariance": (("atom", "axis", "axis2"), every(found.covariance), {"units": "angstrom**2"}),
-        "sigma": (("atom", "axis"), every(np.sqrt(np.einsum("naa->na", found.covariance))), length),
-        "exists": ("atom", every(found.exists), one),
-        "excess": ("atom", every(found.excess.atoms), one),
-        "excess_tilt": ("tilt", found.excess.tilts, one),
+        "covariance": (("atom", "axis", "axis2"), bars.covariance, {"units": "angstrom**2"}),
+        "sigma": (("atom", "axis"), np.sqrt(np.einsum("naa->na", bars.covariance)), length),
+        "exists": ("atom", bars.exists, one),
+        "excess": ("atom", bars.excess.atoms, one),
+        "excess_tilt": ("tilt", bars.excess.tilts, one),
     }
     if choice.free.heights == "each":
-        made["sigma_height"] = ("atom", every(found.height), one)
+        made["sigma_height"] = ("atom", bars.height, one)
     if choice.free.widths == "each":
-        made["sigma_width"] = ("atom", every(found.width), length)
+        made["sigma_width"] = ("atom", bars.width, length)
     return made
+
+
+def _gone(state: State, i: int, reason: str, number: int, score: float) -> Entry:
+    x, y, z = map(float, state.position[i])
+    return Entry("removed", reason, number, int(state.number[i]), (x, y, z), score)
 
 
 def _displacement(made: xr.Dataset, atoms: xr.Dataset) -> F64:
