@@ -118,8 +118,8 @@ def reconstruction_task(
     depth = image.shape[1] if params.thickness is None else max(1, round(params.thickness / step))
     box = _box(turned, image, depth, params.extended)
     if memory is not None:
-        _require_memory(forecast_bytes(len(turned), box.shape, image.shape), memory)
-    values, mask = _measured(series)
+        require_memory(forecast_bytes(len(turned), box.shape, image.shape), memory)
+    values, mask = measured_images(series)
     projector = Projector(turned, box, image, device)
     above, left = (round(image.start[i] - box.start[i + 1]) for i in (0, 1))
     crop = (slice(0, depth), slice(above, above + image.shape[0]), slice(left, left + image.shape[1]))
@@ -134,14 +134,14 @@ def reconstruction_task(
     if support is None:
         return task
     allowed = np.ones(box.shape, np.float32)
-    allowed[crop] = _support(support, coordinates(series, task))
+    allowed[crop] = allowed_voxels(support, coordinates(series, depth, step))
     return replace(task, support=projector.volume_in(allowed))
 
 
-def coordinates(series: xr.Dataset, task: Task) -> dict[str, F64]:
-    """Return the coordinates of the result, angstrom by axis."""
-    depth, place = task.crop[0].stop, origin(series)
-    z = (np.arange(depth) - depth // 2) * task.step
+def coordinates(series: xr.Dataset, depth: int, step: float) -> dict[str, F64]:
+    """Return the coordinates of a result of `depth` slices, angstrom by axis."""
+    place = origin(series)
+    z: F64 = (np.arange(depth) - depth // 2).astype(float) * step
     return {
         "z": z + place["z"],
         "y": series["y"].values.astype(float) + place["y"],
@@ -160,7 +160,7 @@ def reconstructed(series: xr.Dataset, task: Task, found: Reconstruction) -> xr.D
             "r1": ("tilt", found.r1, {"units": "1", "long_name": "R1 of each image"}),
             "r1_history": ("iteration", found.history, {"units": "1", "long_name": "mean R1 after each iteration"}),
         },
-        {axis: (axis, values, length) for axis, values in coordinates(series, task).items()}
+        {axis: (axis, values, length) for axis, values in coordinates(series, task.crop[0].stop, task.step).items()}
         | {"iteration": ("iteration", np.arange(len(found.history)), {"units": "1"})}
         | {name: series[name].variable for name in ("tilt", "phi", "theta", "psi")},
     )
@@ -192,7 +192,8 @@ def _entries(tilts: int, box: tuple[int, ...], width: int) -> int:
     return tilts * min(z * x, 2 * z * width) * 4
 
 
-def _require_memory(needed: int, memory: int) -> None:
+def require_memory(needed: int, memory: int) -> None:
+    """Refuse what needs more bytes than are allowed."""
     if needed > memory:
         fix = f"give --memory {-(-needed // 10**6)}MB, or cut the series into sub-areas"
         raise EnvironmentFault(Problem("run", "memory", f"{memory} bytes", f"about {needed} bytes", fix))
@@ -209,7 +210,7 @@ def _box(turned: F64, image: Grid, depth: int, extended: bool) -> Grid:
     return film_grid(turned, image, depth)
 
 
-def _measured(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+def measured_images(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Return images and mask, and say what is odd about them."""
     values = series["image"].transpose("tilt", "y", "x").values.astype(np.float32)
     mask = None
@@ -237,7 +238,8 @@ def _measured(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float
     return values, mask
 
 
-def _support(support: xr.Dataset, wanted: dict[str, F64]) -> NDArray[np.float32]:
+def allowed_voxels(support: xr.Dataset, wanted: dict[str, F64]) -> NDArray[np.float32]:
+    """Return ones where a support allows density and zeros elsewhere; refuse one on another grid than `wanted`."""
     for axis, values in wanted.items():
         have = support[axis].values.astype(float)
         step = values[1] - values[0] if values.size > 1 else 1.0
