@@ -167,6 +167,31 @@ def make_focal(tilts: int = 2) -> xr.Dataset:
     )
 
 
+def make_raw(tilts: int = 3, frames: int = 3) -> xr.Dataset:
+    """Images of the atoms, three frames each, between which everything moves by 0.6 and -0.4 angstrom along x and y."""
+    theta, grid = np.linspace(-60, 60, tilts), axis(SIZE)
+    image = np.zeros((tilts, frames, SIZE, SIZE))
+    for i, angle in enumerate(np.deg2rad(theta)):
+        for k in range(frames):
+            for x, y, z in make_atoms()["position"].values:
+                u, v = x * np.cos(angle) - z * np.sin(angle) + 0.6 * (k - 1), y - 0.4 * (k - 1)
+                along, across = (np.exp(-((grid - p) ** 2) / (2 * SIGMA**2)) for p in (v, u))
+                image[i, k] += 100 * STEP**2 * np.outer(along, across) / (2 * np.pi * SIGMA**2)
+    none = np.zeros(tilts)
+    return xr.Dataset(
+        {"image": (("tilt", "frame", "y", "x"), image.astype(np.float32), {"units": "count"})},
+        coords={
+            "tilt": ("tilt", np.arange(tilts), NONE),
+            "phi": ("tilt", none, ANGLE),
+            "theta": ("tilt", theta, ANGLE),
+            "psi": ("tilt", none, ANGLE),
+            "y": ("y", grid, LENGTH),
+            "x": ("x", grid, LENGTH),
+        },
+        attrs={"aetx_schema": "raw_series/1"},
+    )
+
+
 def make_frames() -> xr.Dataset:
     """Five images of the atoms in time, each turned a little further."""
     images = make_series(5)
@@ -225,6 +250,7 @@ def specimen() -> Callable[[str], xr.Dataset]:
         "tilt_series": make_series,
         "scan_series": make_scan,
         "focal_series": make_focal,
+        "raw_series": make_raw,
         "frames": make_frames,
         "edits": make_edits,
         "score": make_score,

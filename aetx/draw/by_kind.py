@@ -13,6 +13,7 @@ from aetx.draw.field import field
 from aetx.draw.focal_series import focal_series
 from aetx.draw.frames import frames
 from aetx.draw.picture import Picture
+from aetx.draw.raw_series import raw_series
 from aetx.draw.refined import refined
 from aetx.draw.residual import residual
 from aetx.draw.scan_series import scan_series
@@ -34,6 +35,7 @@ PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
     "tilt_series": _series,
     "scan_series": scan_series,
     "focal_series": focal_series,
+    "raw_series": raw_series,
     "frames": frames,
     "volume": volume,
     "atoms": _atoms,

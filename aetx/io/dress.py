@@ -15,16 +15,23 @@ from aetx.errors import InputError, Problem
 from aetx.io import angles
 from aetx.io.lazy import Key, LazyArray, View
 from aetx.io.stated import OriginTable, Stated
-from aetx.model import FOCAL_SERIES, FRAMES, SCAN_SERIES, TILT_SERIES, VOLUME, Kind, units
+from aetx.model import FOCAL_SERIES, FRAMES, RAW_SERIES, SCAN_SERIES, TILT_SERIES, VOLUME, Kind, units
 
 MAIN = {
     "tilt_series": "image",
     "volume": "density",
     "scan_series": "pattern",
     "focal_series": "image",
+    "raw_series": "image",
     "frames": "image",
 }
-LEAD = {"tilt_series": "tilt", "frames": "frame", "focal_series": "focus", "scan_series": "tilt"}
+LEAD = {
+    "tilt_series": "tilt",
+    "frames": "frame",
+    "raw_series": "frame",
+    "focal_series": "focus",
+    "scan_series": "tilt",
+}
 RECIPROCAL = ("ky", "kx")
 SMALLEST, LARGEST = 0.01, 10.0
 """Believable sizes of a pixel, angstrom: 0.001 to 1 nm."""
@@ -68,6 +75,9 @@ class Dresser:
             found = self._with_tilts(found, raws, found_beside)
         if self.kind is FOCAL_SERIES:
             found = self._with_defocus(found)
+        if self.kind is RAW_SERIES and self.stated.scan_directions is not None:
+            directions = self._per_image("scan_directions", self.stated.scan_directions, found.sizes["frame"])
+            found = found.assign_coords(scan_direction=("frame", directions, {"units": "degree"}))
         found = self._with_origin(found, steps)
         if self.stated.dose is not None and "tilt" in self._dims:
             found["dose"] = (
@@ -122,8 +132,8 @@ class Dresser:
         missing = [axis for axis in wanted if axis not in dims]
         if len(nameless) == 1 and len(missing) == 1:
             dims = tuple(missing[0] if axis == nameless[0] else axis for axis in dims)
-        elif len(nameless) == 1 and missing == ["tilt", "focus"]:
-            dims = tuple("focus" if axis == nameless[0] else axis for axis in dims)
+        elif len(nameless) == 1 and missing in (["tilt", "focus"], ["tilt", "frame"]):
+            dims = tuple(missing[1] if axis == nameless[0] else axis for axis in dims)
         foreign = [axis for axis in dims if axis not in wanted]
         if foreign:
             text = f"state axes: the {len(dims)} names in the order of the file, as in [{', '.join(wanted[::-1])}]"
@@ -136,6 +146,8 @@ class Dresser:
         rest = tuple(axis for axis in self._dims if axis != lead)
         if self.kind is FOCAL_SERIES and len(parts) == 1 and parts[0].dims == ("focus", "y", "x"):
             return Stacked(parts).variable(self._dims)
+        if self.kind is RAW_SERIES:
+            return self._by_tilt(parts)
         for part in parts:
             if tuple(axis for axis in part.dims if axis != lead) != rest:
                 what = f"an array with axes {', '.join(map(str, part.dims))}"
@@ -147,6 +159,21 @@ class Dresser:
         if lead not in self._dims or self._dims[0] != lead:
             raise self.fail("path", f"{len(parts)} files", f"one file for a {self.kind.name}", "name one file")
         return Stacked(parts).variable(self._dims)
+
+    def _by_tilt(self, parts: list[xr.Variable]) -> xr.Variable:
+        """Return the frames of all files in their order, as many to each tilt as stated, or as each file holds."""
+        for part in parts:
+            if part.dims not in (("frame", "y", "x"), ("y", "x")) or part.shape[-2:] != parts[0].shape[-2:]:
+                what = f"an array with axes {', '.join(map(str, part.dims))} of shape {part.shape}"
+                fix = "state axes, as in [frame, y, x] for frames one after another, or name another file"
+                raise self.fail("axes", what, f"frames of {parts[0].shape[-2:]} pixels", fix)
+        whole = Stacked(parts)
+        counts = sorted(set(whole.counts))
+        each = self.stated.frames or (counts[0] if len(parts) > 1 and len(counts) == 1 and counts[0] > 1 else None)
+        if each is None or whole.shape[0] % each:
+            found = f"{whole.shape[0]} images in {len(parts)} files" + (f", {each} frames a tilt" if each else "")
+            raise self.fail("frames", found, "as many frames for each tilt", "state frames, as 3")
+        return Parted(whole, each).variable(self._dims)
 
     def _steps(self, raws: list[xr.Dataset]) -> dict[str, float]:
         """Return the step of every even axis: from the files or the recipe, which must agree."""
@@ -344,7 +371,7 @@ class Dresser:
         return np.broadcast_to(np.asarray(value, float), (count,)).copy()
 
     def _with_origin(self, found: xr.Dataset, steps: dict[str, float]) -> xr.Dataset:
-        if self.stated.origin is None or self.kind in (FRAMES, SCAN_SERIES, FOCAL_SERIES):
+        if self.stated.origin is None or self.kind in (FRAMES, RAW_SERIES, SCAN_SERIES, FOCAL_SERIES):
             return found
         place = self.origin(steps)
         if self.kind is VOLUME:
@@ -415,3 +442,24 @@ class Stacked(LazyArray):
                 return np.asarray(part[(number, *rest) if self._has_lead(part) else rest].values)
             number -= count
         raise IndexError(number)
+
+
+class Parted(LazyArray):
+    """An array whose first axis is cut into groups of one size, which become an axis before it."""
+
+    def __init__(self, whole: LazyArray, each: int) -> None:
+        self.whole = whole
+        self.each = each
+        self.shape = (whole.shape[0] // each, each, *whole.shape[1:])
+        self.dtype = whole.dtype
+
+    def read(self, key: Key) -> np.ndarray:
+        """Return the part of the array that `key` picks."""
+        group, member, rest = key[0], key[1], key[2:]
+        groups = [group] if isinstance(group, int) else list(range(*group.indices(self.shape[0])))
+        members = [member] if isinstance(member, int) else list(range(*member.indices(self.each)))
+        found = [[self.whole.read((i * self.each + j, *rest)) for j in members] for i in groups]
+        empty = np.broadcast_to(np.empty((), self.dtype), self.shape[2:])[rest]
+        made = np.array(found, self.dtype).reshape(len(groups), len(members), *empty.shape)
+        made = made[:, 0] if isinstance(member, int) else made
+        return made[0] if isinstance(group, int) else made

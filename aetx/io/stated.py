@@ -118,6 +118,12 @@ class Stated(Params):
     dose: Dose | tuple[Dose, ...] | None = Field(
         None, description="electrons per area, e/angstrom**2: of each image, one number for all or a list"
     )
+    frames: int | None = Field(
+        None, ge=1, le=10_000, description="frames of each tilt of a raw series whose files hold them one after another"
+    )
+    scan_directions: tuple[Angle, ...] | None = Field(
+        None, description="direction of the fast scan of each frame of a raw series, degree from +x towards +y"
+    )
     defocus: tuple[Length, ...] | None = Field(None, description="defocus of each image of a focal series, angstrom")
     origin: tuple[Length, Length, Length] | OriginTable | None = Field(
         None, description="x, y, z in the specimen of the rotation centre of this sub-area, angstrom; or a table"

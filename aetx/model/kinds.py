@@ -197,6 +197,20 @@ FOCAL_SERIES = Kind(
     },
     ("y", "x"),
 )
+RAW_SERIES = Kind(
+    "raw_series",
+    {
+        "image": Var(("tilt", "frame", "y", "x"), (), "real", "intensity, rows as they were scanned one after another"),
+        "scan_direction": Var(
+            ("frame",), _ANGLE, "float", "turn of the scan: specimen (x, y) = Rz (x, y) of the frame", required=False
+        ),
+        **_POSES,
+        **_Y,
+        **_X,
+        **_DOSE,
+    },
+    ("y", "x"),
+)
 FRAMES = Kind("frames", {"image": Var(("frame", "y", "x"), (), "real", "intensity"), **_Y, **_X}, ("y", "x"))
 VOLUME = Kind(
     "volume",
@@ -252,6 +266,7 @@ KINDS: Mapping[str, Kind] = {
         TILT_SERIES,
         SCAN_SERIES,
         FOCAL_SERIES,
+        RAW_SERIES,
         FRAMES,
         VOLUME,
         ATOMS,

@@ -10,7 +10,7 @@ from pathlib import Path
 from aetx.core.registry import Registry
 from aetx.errors import RecipeError, did_you_mean
 from aetx.io.stated import Stated
-from aetx.model import KINDS, TILT_SERIES, Kind
+from aetx.model import KINDS, RAW_SERIES, TILT_SERIES, Kind
 from aetx.recipe.files import Files, Member, is_pattern, stems
 from aetx.recipe.findings import Findings
 from aetx.recipe.plan import Input
@@ -169,6 +169,8 @@ class Inputs:
                 fix = did_you_mean(str(stated.value), KINDS)
                 self.findings.say(stated.place, f"{where}.kind", f"the unknown kind {stated.found}", "a kind", fix)
             return kind
+        if "frames" in entries or "scan_directions" in entries:
+            return RAW_SERIES
         if "angles" in entries:
             return TILT_SERIES
         if "reader" in entries and reader is None:

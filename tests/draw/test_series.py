@@ -112,6 +112,16 @@ def test_a_wave_across_an_image_is_at_its_frequency() -> None:
     assert q[power.argmax()] == pytest.approx(0.25)
 
 
+def test_raw_frames_are_drawn_with_the_direction_of_their_scan(specimen: Make) -> None:
+    series = specimen("raw_series")
+    pictures = draw(series)
+    assert good(pictures) == ["images", "course", "angles"]
+    assert list(panels(pictures[0]))[:2] == ["θ = \u221260.0°, frame 0", "θ = \u221260.0°, frame 1"]
+    turned = series.assign_coords(scan_direction=("frame", [0.0, 90.0, 0.0], {"units": "degree"}))
+    assert list(panels(draw(turned)[0]))[1] == "θ = \u221260.0°, frame 1, scan 90°"
+    assert good(draw(series.isel(tilt=[1]))) == ["images", "course"]
+
+
 def test_a_sequence_is_drawn_as_frames_and_their_course(specimen: Make) -> None:
     pictures = draw(specimen("frames"))
     assert good(pictures) == ["images", "course"]

@@ -12,7 +12,7 @@ import xarray as xr
 from aetx.core import Registry
 from aetx.errors import InputError
 from aetx.io import Stated, check_pixels, describe_files, open_input
-from aetx.model import FOCAL_SERIES, FRAMES, SCAN_SERIES, TILT_SERIES, VOLUME
+from aetx.model import FOCAL_SERIES, FRAMES, RAW_SERIES, SCAN_SERIES, TILT_SERIES, VOLUME
 
 ANGLES = (-70.0, -35.0, 0.0, 35.0, 61.5)
 
@@ -142,6 +142,37 @@ def test_frames_focal_and_scanned_series_are_opened(tmp_path: Path, stack: Any, 
     np.testing.assert_array_equal(scan["pattern"].values, patterns)
     assert float(scan["kx"][4] - scan["kx"][3]) == pytest.approx(0.05)
     assert "frequency_step" in refused(tmp_path / "d.npy", kind=SCAN_SERIES, stated=stated)
+
+
+def test_raw_frames_are_opened_from_one_stack_from_a_stack_for_each_tilt_and_from_single_images(
+    tmp_path: Path, refused: Any
+) -> None:
+    frames = np.random.default_rng(0).random((4, 3, 6, 8), np.float32)
+    whole = tmp_path / "whole.npy"
+    np.save(whole, frames.reshape(12, 6, 8))
+    stacks = [tmp_path / f"tilt{i}.npy" for i in range(4)]
+    for path, one in zip(stacks, frames, strict=True):
+        np.save(path, one)
+    stated = {"pixel_size": 0.2, "angles": ANGLES[:4], "axes": ["frame", "y", "x"]}
+    found = open_input([whole], kind=RAW_SERIES, stated=stated | {"frames": 3, "scan_directions": (0.0, 90.0, 0.0)})
+    assert found["image"].dims == ("tilt", "frame", "y", "x")
+    assert found["image"].chunks == ((1,) * 4, (1,) * 3, (6,), (8,))
+    np.testing.assert_array_equal(found["image"].values, frames)
+    np.testing.assert_array_equal(found["image"][1:3, 2, ::2].values, frames[1:3, 2, ::2])
+    np.testing.assert_array_equal(found["scan_direction"].values, [0, 90, 0])
+    np.testing.assert_array_equal(open_input(stacks, kind=RAW_SERIES, stated=stated)["image"].values, frames)
+    singles = [tmp_path / f"image{i:02}.npy" for i in range(12)]
+    for path, one in zip(singles, frames.reshape(12, 6, 8), strict=True):
+        np.save(path, one)
+    flat = stated | {"axes": ["y", "x"], "frames": 3}
+    np.testing.assert_array_equal(open_input(singles, kind=RAW_SERIES, stated=flat)["image"].values, frames)
+    np.save(tmp_path / "deep.npy", frames)
+    deep = stated | {"axes": ["tilt", "frame", "y", "x"]}
+    np.testing.assert_array_equal(open_input([tmp_path / "deep.npy"], kind=RAW_SERIES, stated=deep)["image"], frames)
+    assert "state frames" in refused(whole, kind=RAW_SERIES, stated=stated)
+    assert "12 images in 1 files, 5 frames a tilt" in refused(whole, kind=RAW_SERIES, stated=stated | {"frames": 5})
+    turned = stated | {"frames": 3, "scan_directions": (0.0, 90.0)}
+    assert "scan_directions" in refused(whole, kind=RAW_SERIES, stated=turned)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pydantic import Field
 from aetx.core import Params, reader
 from aetx.io.hdf5 import LONGEST_AXIS, Hdf5Array, attribute, datasets, entry, link_type, opened, text_of
 from aetx.io.lazy import Identity, pread, reading, wrong
-from aetx.model import FOCAL_SERIES, FRAMES, SCAN_SERIES, TILT_SERIES, VOLUME, units
+from aetx.model import FOCAL_SERIES, FRAMES, RAW_SERIES, SCAN_SERIES, TILT_SERIES, VOLUME, units
 
 NAMES = {
     "angles": "tilt",
@@ -38,7 +38,7 @@ class EmdParams(Params):
 @reader(
     "emd",
     patterns=("*.emd", "*.tvh5", "*.h5", "*.hdf5"),
-    gives=(TILT_SERIES, VOLUME, SCAN_SERIES, FOCAL_SERIES, FRAMES),
+    gives=(TILT_SERIES, VOLUME, SCAN_SERIES, FOCAL_SERIES, FRAMES, RAW_SERIES),
     params=EmdParams,
 )
 def emd(path: Path, params: EmdParams) -> xr.Dataset:

@@ -13,7 +13,7 @@ from aetx.core import Params, reader
 from aetx.io import mat5
 from aetx.io.hdf5 import Hdf5Array, attribute, datasets, entry, opened, text_of
 from aetx.io.lazy import Identity, RawArray, View, pread, wrong
-from aetx.model import ATOMS, COLUMNS, FOCAL_SERIES, FRAMES, SCAN_SERIES, TILT_SERIES, VOLUME
+from aetx.model import ATOMS, COLUMNS, FOCAL_SERIES, FRAMES, RAW_SERIES, SCAN_SERIES, TILT_SERIES, VOLUME
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -27,7 +27,7 @@ class MatlabParams(Params):
 @reader(
     "matlab",
     patterns=("*.mat",),
-    gives=(TILT_SERIES, VOLUME, ATOMS, SCAN_SERIES, FOCAL_SERIES, FRAMES, COLUMNS),
+    gives=(TILT_SERIES, VOLUME, ATOMS, SCAN_SERIES, FOCAL_SERIES, FRAMES, RAW_SERIES, COLUMNS),
     params=MatlabParams,
 )
 def matlab(path: Path, params: MatlabParams) -> xr.Dataset:

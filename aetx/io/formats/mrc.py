@@ -17,7 +17,7 @@ from aetx.core import reader
 from aetx.core.params import NoParams
 from aetx.errors import AetxWarning
 from aetx.io.lazy import Identity, Key, LazyArray, RawArray, pread, wrong
-from aetx.model import FRAMES, TILT_SERIES, VOLUME
+from aetx.model import FRAMES, RAW_SERIES, TILT_SERIES, VOLUME
 
 HEADER = 1024
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -39,7 +39,7 @@ LOOKS = {
 @reader(
     "mrc",
     patterns=("*.mrc", "*.mrcs", "*.st", "*.ali", "*.preali", "*.rec", "*.map"),
-    gives=(TILT_SERIES, VOLUME, FRAMES),
+    gives=(TILT_SERIES, VOLUME, FRAMES, RAW_SERIES),
 )
 def mrc(path: Path, _: NoParams) -> xr.Dataset:
     """Open an MRC stack or volume: axes ``dim_0`` (sections), ``y``, ``x``; the pixel size of its header if it has one.

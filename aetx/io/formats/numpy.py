@@ -16,7 +16,7 @@ from pydantic import Field
 
 from aetx.core import Params, reader
 from aetx.io.lazy import Identity, Key, LazyArray, RawArray, check_bomb, pread, reading, wrong
-from aetx.model import ATOMS, COLUMNS, FOCAL_SERIES, FRAMES, SCAN_SERIES, TILT_SERIES, VOLUME
+from aetx.model import ATOMS, COLUMNS, FOCAL_SERIES, FRAMES, RAW_SERIES, SCAN_SERIES, TILT_SERIES, VOLUME
 
 HEAD = 65536
 
@@ -30,7 +30,7 @@ class NumpyParams(Params):
 @reader(
     "numpy",
     patterns=("*.npy", "*.npz"),
-    gives=(TILT_SERIES, VOLUME, ATOMS, SCAN_SERIES, FOCAL_SERIES, FRAMES, COLUMNS),
+    gives=(TILT_SERIES, VOLUME, ATOMS, SCAN_SERIES, FOCAL_SERIES, FRAMES, RAW_SERIES, COLUMNS),
     params=NumpyParams,
 )
 def numpy(path: Path, params: NumpyParams) -> xr.Dataset:

@@ -20,13 +20,13 @@ import xarray as xr
 from aetx.core import reader
 from aetx.core.params import NoParams
 from aetx.io.lazy import Identity, Key, LazyArray, check_bomb, reading, wrong
-from aetx.model import FRAMES, TILT_SERIES, VOLUME, units
+from aetx.model import FRAMES, RAW_SERIES, TILT_SERIES, VOLUME, units
 
 PAGES = 100_000
 """More pages than this are taken for a damaged file."""
 
 
-@reader("tiff", patterns=("*.tif", "*.tiff"), gives=(TILT_SERIES, VOLUME, FRAMES))
+@reader("tiff", patterns=("*.tif", "*.tiff"), gives=(TILT_SERIES, VOLUME, FRAMES, RAW_SERIES))
 def tiff(path: Path, _: NoParams) -> xr.Dataset:
     """Open the pages of a TIFF file as one stack: ``dim_0`` (pages), ``y``, ``x``.
 

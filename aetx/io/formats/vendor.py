@@ -16,7 +16,7 @@ from aetx.core import reader
 from aetx.core.params import NoParams
 from aetx.errors import AetxWarning, EnvironmentFault, Problem
 from aetx.io.lazy import Identity, Key, LazyArray, pread, reading, wrong
-from aetx.model import FOCAL_SERIES, FRAMES, SCAN_SERIES, TILT_SERIES, VOLUME, units
+from aetx.model import FOCAL_SERIES, FRAMES, RAW_SERIES, SCAN_SERIES, TILT_SERIES, VOLUME, units
 
 PLUGINS = {
     ".dm3": "digitalmicrograph",
@@ -35,7 +35,7 @@ PLUGINS = {
 @reader(
     "vendor",
     patterns=("*.dm3", "*.dm4", "*.ser", "*.emi", "*.mib", "*.blo", "*.tvips"),
-    gives=(TILT_SERIES, SCAN_SERIES, FOCAL_SERIES, FRAMES, VOLUME),
+    gives=(TILT_SERIES, SCAN_SERIES, FOCAL_SERIES, FRAMES, RAW_SERIES, VOLUME),
 )
 def vendor(path: Path, _: NoParams) -> xr.Dataset:
     """Open a Digital Micrograph, TIA, Velox, Quantum Detectors or other maker's file through RosettaSciIO.
