@@ -7,13 +7,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn, fftfreq, idctn, irfft2, next_fast_len, rfft2, rfftfreq
-from scipy.ndimage import spline_filter
+from scipy.ndimage import map_coordinates, spline_filter
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 TAPS = 6
 """Samples that a spline of fifth order joins."""
+WAVES = 32
+"""Waves that make a random function of time."""
 APART = 4.0
 """Correlation lengths after which a film is unlike itself: 1e-7 of its correlation is left."""
 
@@ -90,6 +92,44 @@ def displaced(image: F32, down: F64, right: F64) -> F32:
         place = _mirrored(np.arange(columns) + (first + k)[:, None], columns)
         result += weights[:, k, None] * np.take_along_axis(moved, place, axis=1)
     return result.astype(np.float32)
+
+
+def scanned(image: F32, turn: float, down: F64, right: F64) -> F32:
+    """Return what a turned scan sees of an image, row after row, while the content moves; the same shape.
+
+    Parameters
+    ----------
+    image
+        Shape (rows, columns).
+    turn
+        Direction of the rows, radian from x towards y, about the pixel n // 2.
+    down, right
+        How far the content has moved while each row was scanned, along the axes of the scan, in pixels, shape (rows,).
+
+    Returns
+    -------
+    Row i, column j is the image at Rz(turn) (j - right[i], i - down[i]), by splines of fifth order, mirrored beyond
+    the edges.
+    """
+    if turn == 0:
+        return displaced(image, down, right)
+    rows, columns = image.shape
+    v = (np.arange(rows) - rows // 2 - down)[:, None]
+    u = np.arange(columns) - columns // 2 - right[:, None]
+    y, x = u * math.sin(turn) + v * math.cos(turn), u * math.cos(turn) - v * math.sin(turn)
+    place = np.stack([y + rows // 2, x + columns // 2])
+    return np.asarray(map_coordinates(image, place, np.float32, order=5, mode="mirror"))
+
+
+def wander(time: F64, generator: np.random.Generator) -> F64:
+    """Return a smooth random function of variance one, alike over one unit of time, shape of `time`.
+
+    Its autocorrelation is exp(-(difference)**2), on average over the draws: a sum of waves of random frequency.
+    """
+    frequency = generator.normal(0.0, math.sqrt(2), WAVES)
+    phase = generator.uniform(0, 2 * math.pi, WAVES)
+    waves = np.cos(np.multiply.outer(time, frequency) + phase)
+    return np.asarray(math.sqrt(2 / WAVES) * waves.sum(axis=-1))
 
 
 def _taps(place: F64) -> tuple[NDArray[np.intp], F64]:

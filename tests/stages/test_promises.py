@@ -67,6 +67,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "thickness": 4.0,
         "dose": 50.0,
     },
+    "simulate.frames": {"dose": 1.0, "background": 1.0, "drift": 0.4, "jitter": 0.1, "scan_directions": (0.0, 90.0)},
     "simulate.images": {"width_spread": 0.05, "height_spread": 0.1},
     "simulate.multislice": COARSE | {"window": 6.0},
     "simulate.particle": {"smallest": 16.0, "largest": 18.0},
@@ -76,7 +77,7 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 """Parameters that make a stage quick here; the promises hold for all."""
 
-FRACTIONS = ("simulate.acquisition",)
+FRACTIONS = ("simulate.acquisition", "simulate.frames")
 """Stages whose images are fractions of the incident electrons."""
 
 LEFT_OUT = {"measure.r_factor": ("atoms",)}
