@@ -134,7 +134,7 @@ def reconstruction_task(
     if support is None:
         return task
     allowed = np.ones(box.shape, np.float32)
-    allowed[crop] = allowed_voxels(support, coordinates(series, depth, step))
+    allowed[crop] = support_mask(support, coordinates(series, depth, step)).values
     return replace(task, support=projector.volume_in(allowed))
 
 
@@ -238,8 +238,8 @@ def measured_images(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np
     return values, mask
 
 
-def allowed_voxels(support: xr.Dataset, wanted: dict[str, F64]) -> NDArray[np.float32]:
-    """Return ones where a support allows density and zeros elsewhere; refuse one on another grid than `wanted`."""
+def support_mask(support: xr.Dataset, wanted: dict[str, F64]) -> xr.DataArray:
+    """Return ones where a support allows density and zeros elsewhere, unread; refuse another grid than `wanted`."""
     for axis, values in wanted.items():
         have = support[axis].values.astype(float)
         step = values[1] - values[0] if values.size > 1 else 1.0
@@ -248,5 +248,4 @@ def allowed_voxels(support: xr.Dataset, wanted: dict[str, F64]) -> NDArray[np.fl
             fix = "make the support on the grid of the reconstruction"
             raise InputError(Problem("support", axis, found, f"{values.size} values from {values[0]:g}", fix))
     inside = support["support"] if "support" in support else support["density"] > 0
-    allowed: NDArray[np.float32] = inside.transpose("z", "y", "x").values.astype(np.float32)
-    return allowed
+    return inside.transpose("z", "y", "x").astype(np.float32)
