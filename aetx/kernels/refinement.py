@@ -89,6 +89,10 @@ class Noise:
     least: float = 0.0
     """Mean of the darkest pixels: below zero where too much background was taken off; then the offset gives it back."""
 
+    def of_tilts(self, tilts: NDArray[np.integer]) -> Noise:
+        """Return the noise of some of the images."""
+        return self if self.variance is None else replace(self, variance=self.variance[tilts])
+
     def weight(self, tilt: int, model: F32, seen: F32 | None) -> F32:
         """Return one over the variance of each pixel of an image, zero where it is not trusted."""
         if self.variance is not None:
