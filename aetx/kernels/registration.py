@@ -20,6 +20,8 @@ WINDOWS = 2
 """How often the windows are moved to where the images were found to agree; each time divides what they pull by 30."""
 STEPS = 12
 """Most Newton steps; four are usual."""
+ROUNDING = 1e-4
+"""Error of a shift that is always reckoned with, pixel."""
 SETTLED = 1e-6
 """Newton step below which a shift is final, pixel."""
 
@@ -181,19 +183,36 @@ def all_pairs(count: int) -> NDArray[np.intp]:
     return np.array(list(itertools.combinations(range(count), 2)), np.intp).reshape(-1, 2)
 
 
+def windowed(image: Images, centre: F64, lost: F64, taper: float) -> F64:
+    """Return an image less its mean, falling off to zero at its sides.
+
+    Parameters
+    ----------
+    image
+        Shape (rows, columns).
+    centre
+        How far the middle of the window lies from that of the image, down and right, pixel.
+    lost
+        By how much it is narrower than the image, pixel.
+    taper
+        Share of its width over which it falls off at each side.
+    """
+    sides = [
+        window(length, taper, (length - 1) / 2 + away, max(length - less, 1.0))
+        for length, away, less in zip(image.shape, centre, lost, strict=True)
+    ]
+    weight = np.multiply.outer(*sides)
+    total = weight.sum()
+    mean = (weight * image).sum() / total if total > 0 else 0.0
+    return np.asarray(weight * (image - mean))
+
+
 def _spectra(fixed: Images, moving: Images, shift: F64, band: Band, size: tuple[int, int]) -> tuple[C128, C128, F64]:
     """Return the spectra of two images, each windowed about what is in both, and the weight of their product."""
-    made = []
-    for image, sign in ((fixed, -0.5), (moving, 0.5)):
-        sides = [
-            window(length, band.taper, (length - 1) / 2 + sign * step, max(length - abs(step), 1.0))
-            for length, step in zip(image.shape, shift, strict=True)
-        ]
-        weight = np.multiply.outer(*sides)
-        total = weight.sum()
-        mean = (weight * image).sum() / total if total > 0 else 0.0
-        made.append(fft2(weight * (image - mean), size))
-    first, second = made
+    first, second = (
+        fft2(windowed(image, sign * shift, np.abs(shift), band.taper), size)
+        for image, sign in ((fixed, -0.5), (moving, 0.5))
+    )
     return first, second, frequencies(size, band) * _whiteness(first, second, band.whitening)
 
 
@@ -259,3 +278,76 @@ def gradients(spectrum: C128) -> list[F64]:
     """Return the derivatives of an image down and right, per pixel, from its spectrum."""
     down, right = (fftfreq(length) for length in spectrum.shape)
     return [ifft2(2j * math.pi * one * spectrum).real for one in (down[:, None], right)]
+
+
+def registered(frames: Images, band: Band, coarse: Band, far: float, near: float) -> tuple[F64, F64]:
+    """Return where the content of each frame lies, from the shifts between all pairs; their mean is zero.
+
+    Pairs are first compared in a coarser band, which knows no lattice, then again next to the places that all of those
+    agree upon. Pairs without a peak in reach have no say.
+
+    The covariance of a place is that of its deviation from the mean of all: with the residual d of a frame from the
+    mean of all, each moved back, and the gradient h of that mean, it is A**-1 (sum of d**2 h h^T) A**-1; A is the
+    curvature of the correlation, averaged over pairs.
+
+    Parameters
+    ----------
+    frames
+        Shape (frames, rows, columns).
+    band, coarse
+        What is correlated, in the end and at first.
+    far, near
+        Largest shift between two frames; largest error of the coarse shifts; in pixels.
+
+    Returns
+    -------
+    Places down and right, pixel, shape (frames, 2); covariances, shape (frames, 2, 2), NaN where a frame has no peak.
+    """
+    count = len(frames)
+    found = np.zeros((count, 2))
+    if count == 1:
+        return found, np.zeros((1, 2, 2))
+    pairs = all_pairs(count)
+    known = np.ones(count, bool)
+    for one, reach in ((coarse, far), (band, near)):
+        shifts = [shift_between(frames[i], frames[j], one, reach, found[j] - found[i]) for i, j in pairs]
+        weights = np.array([_weight(shift.covariance) for shift in shifts]).reshape(-1, 2, 2)
+        found = places(pairs, np.array([shift.value for shift in shifts]).reshape(-1, 2), weights, count)
+        known = np.array([(weights[(pairs == i).any(axis=1)] > 0).any() for i in range(count)], bool)
+    covariance = _covariances(frames, found, band, far) if known.all() and count > 1 else np.zeros((count, 2, 2))
+    covariance[~known] = np.nan
+    return found, covariance
+
+
+def _weight(covariance: F64) -> F64:
+    """Return the inverse of a covariance, which errors of the computation keep from being infinite; 0 for NaN."""
+    if not np.isfinite(covariance).all():
+        return np.zeros((2, 2))
+    return np.asarray(np.linalg.inv(covariance + ROUNDING**2 * np.eye(2)))
+
+
+def _covariances(frames: Images, found: F64, band: Band, reach: float) -> F64:
+    size = padded(frames.shape[1:], reach)
+    kept = frequencies(size, band)
+    lost = np.ptp(found, axis=0)
+    middle = (found.max(axis=0) + found.min(axis=0)) / 2
+    spectra = [
+        moved(fft2(windowed(frame, place - middle, lost, band.taper), size), -place)
+        for frame, place in zip(frames, found, strict=True)
+    ]
+    mean = np.mean(spectra, axis=0)
+    count = len(frames)
+    weight = kept * _whiteness(mean, mean, band.whitening)
+    pairs = (np.abs(count * mean) ** 2 - sum(np.abs(one) ** 2 for one in spectra)) / (count * (count - 1))
+    angular = [2 * math.pi * fftfreq(length) for length in size]
+    waves = [angular[0][:, None], angular[1]]
+    curvature = np.array([[(weight * pairs * one * other).mean() for one in waves] for other in waves])
+    if not (curvature[0, 0] > 0 and np.linalg.det(curvature) > 0):
+        return np.full((count, 2, 2), np.nan)
+    inverse, slopes = np.linalg.inv(curvature), gradients(mean * weight)
+    made = []
+    for one in spectra:
+        residual = ifft2(one - mean).real
+        spread = np.array([[(residual**2 * a * b).sum() for a in slopes] for b in slopes])
+        made.append(inverse @ spread @ inverse)
+    return np.array(made)
