@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,16 @@ NEGATIVE = 0.05
 """Share of negative intensity above which the user is warned."""
 
 
-class IterativeParams(Params):
+class BoxParams(Params):
+    """What every reconstruction has to know: the box."""
+
+    thickness: Length | None = Field(None, gt=0, description="extent along z; none for the width of the images")
+    extended: bool = Field(
+        False, description="the specimen fills the field of view: reconstruct in a longer box, keep the field of view"
+    )
+
+
+class IterativeParams(BoxParams):
     """What every iterative reconstruction has to know."""
 
     iterations: int = Field(100, ge=1, le=100_000, description="greatest number of steps")
@@ -32,10 +42,6 @@ class IterativeParams(Params):
         0.0, ge=0, lt=1, description="stop when ten steps lowered the mean R1 by less than this fraction; 0 for never"
     )
     positive: bool = Field(True, description="keep the density from falling below zero")
-    thickness: Length | None = Field(None, gt=0, description="extent along z; none for the width of the images")
-    extended: bool = Field(
-        False, description="the specimen fills the field of view: reconstruct in a longer box, keep the field of view"
-    )
 
 
 def rotations(series: xr.Dataset) -> F64:
@@ -79,12 +85,16 @@ def density_units(series: xr.Dataset) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """What an iteration needs, tensors on the device; `crop` is the field of view within the box (z, y, x)."""
+    """What an iteration needs, tensors on the device; `crop` is the field of view within the box (z, y, x).
+
+    `trusted` marks the pixels to fit, and `held` those of the images held out to judge by; None for all and for none.
+    """
 
     projector: Projector
     images: torch.Tensor
     support: torch.Tensor | None
     trusted: torch.Tensor | None
+    held: torch.Tensor | None
     step: float
     crop: tuple[slice, slice, slice]
 
@@ -92,10 +102,11 @@ class Task:
 def reconstruction_task(
     series: xr.Dataset,
     support: xr.Dataset | None,
-    params: IterativeParams,
+    params: BoxParams,
     *,
     device: str,
     memory: int | None,
+    make: Callable[[F64, Grid, Grid, str], Projector] = Projector,
 ) -> Task:
     """Return the problem that a reconstruction of the series solves.
 
@@ -111,6 +122,8 @@ def reconstruction_task(
         Where torch computes.
     memory
         Bytes allowed.
+    make
+        The projector for rotations, grid of the volume, grid of the images and device.
     """
     step = pixel_size(series)
     turned = rotations(series)
@@ -120,7 +133,7 @@ def reconstruction_task(
     if memory is not None:
         require_memory(forecast_bytes(len(turned), box.shape, image.shape), memory)
     values, mask = measured_images(series)
-    projector = Projector(turned, box, image, device)
+    projector = make(turned, box, image, device)
     above, left = (round(image.start[i] - box.start[i + 1]) for i in (0, 1))
     crop = (slice(0, depth), slice(above, above + image.shape[0]), slice(left, left + image.shape[1]))
     task = Task(
@@ -128,6 +141,7 @@ def reconstruction_task(
         images=projector.images_in(values),
         support=None,
         trusted=None if mask is None else projector.images_in(mask),
+        held=None,
         step=step,
         crop=crop,
     )
@@ -167,7 +181,12 @@ def reconstructed(series: xr.Dataset, task: Task, found: Reconstruction) -> xr.D
 
 
 def reconstruction_forecast(inputs: InputSizes, params: IterativeParams) -> Forecast:
-    """Return the forecast of a reconstruction whose poses and pixel size are not known yet."""
+    """Return the forecast of an iterative reconstruction whose poses and pixel size are not known yet."""
+    return forecast_of(inputs, params, params.iterations)
+
+
+def forecast_of(inputs: InputSizes, params: BoxParams, passes: int) -> Forecast:
+    """Return the forecast of a reconstruction that projects there and back so many times."""
     series = inputs["series"][0]
     tilts, y, x = (series.get(name, 1) for name in ("tilt", "y", "x"))
     box = (x, y, 3 * x if params.extended else x)
@@ -175,7 +194,7 @@ def reconstruction_forecast(inputs: InputSizes, params: IterativeParams) -> Fore
     return Forecast(
         {"z": x, "y": y, "x": x},
         memory=forecast_bytes(tilts, box, (y, x)),
-        seconds=1.0 + (params.iterations + POWERS) * entries * y * 3e-10,
+        seconds=1.0 + (passes + POWERS) * entries * y * 3e-10,
     )
 
 

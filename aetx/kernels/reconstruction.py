@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aetx.kernels.projection import F64, Grid, Projector
 
 SMALL = 1e-6
-"""Rays and voxels with less weight than this fraction of the greatest are left alone by SIRT."""
+"""Rays and voxels with less weight than this fraction of the greatest are left alone."""
 POWERS = 6
 """Power iterations for the length of the step."""
 SPAN = 10
@@ -23,11 +23,15 @@ Look = Callable[[int, torch.Tensor], None]
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A volume (z, x, y), the R1 of each tilt, and the mean R1 before each iteration and after the last."""
+    """A volume (z, x, y), the R1 of each tilt, and the mean R1 before each iteration and after the last.
+
+    `free` is the same mean over the tilts that were held out, empty where none were.
+    """
 
     volume: torch.Tensor
     r1: F64
     history: F64
+    free: F64
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ def descend(
     momentum: bool,
     support: torch.Tensor | None = None,
     trusted: torch.Tensor | None = None,
+    held: torch.Tensor | None = None,
     look: Look | None = None,
 ) -> Reconstruction:
     """Minimise half the squared misfit by projected gradient descent, as RESIRE does, with Nesterov momentum.
@@ -132,10 +137,13 @@ def descend(
         Mask (z, x, y) of ones and zeros, or None.
     trusted
         Mask (tilt, x, y) of the pixels to fit, or None.
+    held
+        Mask (tilt, x, y) of pixels that are not fitted but judged, or None. With it, the iteration also stops when R
+        free has not fallen for `SPAN` steps and half as many as it took to get there.
     look
         Shown the volume after each step; must not change it.
     """
-    watch = _Watch(images, trusted, scheme.tolerance)
+    watch = Watch(images, trusted, held, scheme.tolerance)
     bound = largest_eigenvalue(projector, support)
     pace = scheme.step / bound if bound > 0.0 else 0.0
     volume = torch.zeros(projector.volume_shape, dtype=torch.float32, device=projector.device)
@@ -153,7 +161,7 @@ def descend(
         residual = torch.lerp(before, shown, 1.0 + extra).sub_(images)
         projector.transpose(residual if trusted is None else residual.mul_(trusted), gradient)
         ahead.sub_(gradient, alpha=pace)
-        _constrain(ahead, scheme.positive, support)
+        constrain(ahead, scheme.positive, support)
         volume, ahead = ahead, volume
         before, shown = shown, projector.project(volume)
         following = (1 + (1 + 4 * speed * speed) ** 0.5) / 2 if momentum else 1.0
@@ -171,19 +179,20 @@ def sirt(
     *,
     support: torch.Tensor | None = None,
     trusted: torch.Tensor | None = None,
+    held: torch.Tensor | None = None,
     look: Look | None = None,
 ) -> Reconstruction:
     """Return the simultaneous iterative reconstruction: volume += step C transpose(A) R (images - A volume).
 
     R and C are one over the row and the column sums of A. The arguments are those of `descend`; the step is below 2.
     """
-    watch = _Watch(images, trusted, scheme.tolerance)
+    watch = Watch(images, trusted, held, scheme.tolerance)
     inside = torch.ones(projector.volume_shape, dtype=torch.float32, device=projector.device)
     if support is not None:
         inside.mul_(support)
     seen = torch.ones_like(images) if trusted is None else trusted
-    row = _inverse(projector.project(inside)).mul_(seen)
-    column = _inverse(projector.transpose(seen))
+    row = inverse(projector.project(inside)).mul_(seen)
+    column = inverse(projector.transpose(seen))
     volume, gradient, shown = torch.zeros_like(column), inside, torch.zeros_like(images)
     for number in range(1, scheme.iterations + 1):
         watch.see(shown)
@@ -191,23 +200,28 @@ def sirt(
             break
         projector.transpose((images - shown).mul_(row), gradient)
         volume.addcmul_(gradient, column, value=scheme.step)
-        _constrain(volume, scheme.positive, support)
+        constrain(volume, scheme.positive, support)
         shown = projector.project(volume)
         if look is not None:
             look(number, volume)
     return watch.result(volume, shown)
 
 
-class _Watch:
-    """Keeps the mean R1 of each iteration, and tells when it has stopped falling."""
+class Watch:
+    """Keeps the mean R1 of each iteration, of what is fitted and of what is held out, and tells when to stop."""
 
-    def __init__(self, images: torch.Tensor, trusted: torch.Tensor | None, tolerance: float) -> None:
-        self.images, self.trusted, self.tolerance = images, trusted, tolerance
+    def __init__(
+        self, images: torch.Tensor, trusted: torch.Tensor | None, held: torch.Tensor | None, tolerance: float
+    ) -> None:
+        self.images, self.trusted, self.held, self.tolerance = images, trusted, held, tolerance
         self.history: list[float] = []
+        self.free: list[float] = []
 
     def see(self, shown: torch.Tensor) -> float:
         """Note the R1 of the images of a volume, and return the sum of their squared differences."""
         self.history.append(mean_of_seen(r1_by_tilt(shown, self.images, self.trusted)))
+        if self.held is not None:
+            self.free.append(mean_of_seen(r1_by_tilt(shown, self.images, self.held)))
         difference = (shown - self.images).square_()
         if self.trusted is not None:
             difference.mul_(self.trusted)
@@ -215,13 +229,21 @@ class _Watch:
 
     @property
     def settled(self) -> bool:
+        """Whether R1 has stopped falling, or R free of the tilts held out has its least value well behind it."""
         past, late = self.history[:-SPAN], self.history[-SPAN:]
-        return len(past) >= SPAN and self.tolerance > 0 and min(late) > (1 - self.tolerance) * min(past)
+        if len(past) >= SPAN and self.tolerance > 0 and min(late) > (1 - self.tolerance) * min(past):
+            return True
+        if self.held is None:
+            return False
+        least = int(np.argmin(self.free))
+        return len(self.free) - 1 - least >= SPAN + least // 2
 
     def result(self, volume: torch.Tensor, shown: torch.Tensor) -> Reconstruction:
+        """Return the reconstruction; `shown` are the images of the volume."""
         if not self.settled:
             self.see(shown)
-        return Reconstruction(volume, r1_by_tilt(shown, self.images, self.trusted), np.array(self.history))
+        r1 = r1_by_tilt(shown, self.images, self.trusted)
+        return Reconstruction(volume, r1, np.array(self.history), np.array(self.free))
 
 
 def mean_of_seen(values: F64) -> float:
@@ -246,13 +268,15 @@ def _square(values: torch.Tensor) -> float:
     return float(values.square().sum(dtype=torch.float64))
 
 
-def _constrain(volume: torch.Tensor, positive: bool, support: torch.Tensor | None) -> None:
+def constrain(volume: torch.Tensor, positive: bool, support: torch.Tensor | None) -> None:
+    """Put zero where the density may not be."""
     if positive:
         volume.clamp_(min=0.0)
     if support is not None:
         volume.mul_(support)
 
 
-def _inverse(sums: torch.Tensor) -> torch.Tensor:
+def inverse(sums: torch.Tensor) -> torch.Tensor:
+    """Return one over the sums, zero where they are below `SMALL` of the greatest."""
     floor = SMALL * float(sums.max()) if sums.numel() else 0.0
     return torch.where(sums > floor, 1.0 / sums, 0.0)

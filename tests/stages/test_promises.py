@@ -27,14 +27,21 @@ LAZY = ("chunkwise", "halo")
 COARSE: dict[str, Any] = {"inner": 10.0, "outer": 25.0, "thickness": 4.0, "configurations": 2, "reach": 1.0}
 
 QUICK: dict[str, dict[str, Any]] = {
+    "align.axis": {"reach": 1.0, "step": 0.5},
+    "align.reproject": {"rounds": 1, "iterations": 4, "folds": 2},
     "classify.species": {"elements": ("Fe", "Pt")},
     "measure.damage": {"width": 0.9, "profile": "gaussian"},
     "measure.hand": {"iterations": 2, "folds": 2},
     "measure.pixel_size": {"lattice_constant": 4.8, "least": 1},
     "measure.r_free": {"iterations": (1, 3), "folds": 2},
     "measure.experiment": {"doses": (1e5,), "tilts": (5, 7), "ranges": (60.0,)},
+    "reconstruct.art": {"iterations": 1},
+    "reconstruct.cgls": {"iterations": 3},
+    "reconstruct.mbir": {"iterations": 3},
     "reconstruct.resire": {"iterations": 4},
+    "reconstruct.sart": {"iterations": 2},
     "reconstruct.sirt": {"iterations": 4},
+    "reconstruct.tv": {"iterations": 4},
     "refine.images": {"profile": "gaussian", "width": 0.9, "held_out": 1, "rounds": 1},
     "refine.orbitals": {"steps": 2, "inner": 4},
     "simulate.accretion": {"atoms": 200, "diameter": 19.0},

@@ -6,16 +6,18 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import optional, stage
-from aetx.core.tomography import IterativeParams, reconstructed, reconstruction_forecast, reconstruction_task
+from aetx.core.choice import ChosenParams, Trial, chosen_forecast, solved
+from aetx.core.tomography import Task, reconstruction_task
 from aetx.kernels import reconstruction
-from aetx.kernels.reconstruction import Scheme
+from aetx.kernels.reconstruction import Reconstruction, Scheme
 from aetx.model import TILT_SERIES, VOLUME
 
 
-class SirtParams(IterativeParams):
+class SirtParams(ChosenParams):
     """Parameters of `sirt`."""
 
     step: float = Field(1.0, gt=0, lt=2, description="relaxation; from 2 on it diverges")
+    positive: bool = Field(True, description="keep the density from falling below zero")
 
 
 @stage(
@@ -24,7 +26,7 @@ class SirtParams(IterativeParams):
     gives=VOLUME,
     params=SirtParams,
     version=1,
-    forecast=reconstruction_forecast,
+    forecast=chosen_forecast,
 )
 def sirt(
     series: xr.Dataset, support: xr.Dataset | None, params: SirtParams, *, device: str, memory: int | None
@@ -41,11 +43,15 @@ def sirt(
     H. A. van der Vorst, Linear Algebra Appl. 130, 257 (1990), doi:10.1016/0024-3795(90)90215-X.
     """
     task = reconstruction_task(series, support, params, device=device, memory=memory)
-    found = reconstruction.sirt(
-        task.projector,
-        task.images,
-        Scheme(params.iterations, params.tolerance, params.step, params.positive),
-        support=task.support,
-        trusted=task.trusted,
-    )
-    return reconstructed(series, task, found)
+
+    def solve(task: Task, trial: Trial) -> Reconstruction:
+        return reconstruction.sirt(
+            task.projector,
+            task.images,
+            Scheme(trial.iterations, trial.tolerance, params.step, params.positive),
+            support=task.support,
+            trusted=task.trusted,
+            held=task.held,
+        )
+
+    return solved(series, task, params, solve)
