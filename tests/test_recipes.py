@@ -132,7 +132,7 @@ def test_the_nanoparticle_is_refined_to_its_limit_with_error_bars_that_hold(tmp_
 @pytest.mark.filterwarnings("ignore::aetx.errors.AetxWarning")
 def test_a_series_of_ones_own_gives_its_atoms_and_not_their_mirror_image(tmp_path: Path) -> None:
     truth = particle(smallest=14.0, largest=16.0, seed=2)
-    expected = images(truth, pixels=80, first=-70.0, last=70.0, tilt_error=0.4)
+    expected = images(truth, pixels=80, first=-70.0, last=70.0, tilt_error=0.4, profile="kirkland")
     series = acquisition(expected, background=0.001, dose=20_000.0)
     with mrcfile.new(tmp_path / "mine.mrc") as file:
         file.set_data(series["image"].values)
@@ -142,6 +142,7 @@ def test_a_series_of_ones_own_gives_its_atoms_and_not_their_mirror_image(tmp_pat
         "images": str(tmp_path / "mine.mrc"),
         "angles": str(tmp_path / "mine.rawtlt"),
         "pixel_size": "0.358 angstrom",
+        "element": "Pt",
     }
     plan = load(ROOT / "recipes" / "particle.yaml", sets=sets, output=str(tmp_path / "out"))
     assert one_to_one(truth, followed(plan)["atoms"]) < 0.06

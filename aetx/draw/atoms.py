@@ -118,12 +118,12 @@ def species_text(species: np.ndarray) -> str:
 
 
 def _colours(dataset: xr.Dataset, species: np.ndarray) -> tuple[np.ndarray, tuple[Any, str] | None]:
-    """Colour by species where there are two or more, else by intensity, else in one colour."""
+    """Colour by species where there are two or more, else by intensity where it varies, else in one colour."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import to_rgb
 
-    if np.unique(species).size < 2 and "intensity" in dataset and np.isfinite(dataset["intensity"].values).any():
+    if np.unique(species).size < 2 and "intensity" in dataset and _varies(dataset["intensity"]):
         values = dataset["intensity"].values.astype(float)
         mapped = ScalarMappable(Normalize(*style.limits(values, 1, 99), clip=True), colormaps[style.VALUES])
         rgb = mapped.to_rgba(np.nan_to_num(values))[:, :3]
@@ -185,12 +185,14 @@ def _columns(dataset: xr.Dataset) -> list[Picture]:
     if not panels:
         return []
     columns = len(panels)
-    made = style.figure(2.8, width=style.WIDTH if columns > 1 else style.WIDTH * 0.6)
+    made = style.figure(2.8)
     said = []
-    for axes, name in zip(np.atleast_1d(made.subplots(1, columns)), panels, strict=True):
+    for axes, name in zip(np.atleast_1d(made.subplots(1, max(columns, 2))), panels, strict=False):
         text = {"sigma": "standard error", "exists": "probability to exist"}.get(name, name)
         style.chart(axes, style.label(text, str(dataset[name].attrs["units"])), "atoms")
         said.append(_sigma(axes, dataset) if name == "sigma" else _by_species(axes, dataset, name, text))
+    for unused in made.axes[columns:]:
+        unused.remove()
     caption = ". ".join(said) + "."
     return [Picture("properties", "Properties of the atoms", caption[:1].upper() + caption[1:], made)]
 
