@@ -23,12 +23,14 @@ def stabilise(image: F32, gain: float, offset: float, read_noise: float) -> F32:
     """Return f(z) = 2 / gain * sqrt(max(gain * z + 3/8 gain**2 + read_noise**2 - gain * offset, 0)).
 
     The noise of z = gain * Poisson(counts) + offset + Normal(0, read_noise) has a standard deviation near 1 after
-    that, from some two counts up.
+    that, from some two counts up. Without gain there is read noise alone: (z - offset) / read_noise.
 
     Notes
     -----
     M. Makitalo, A. Foi, IEEE Transactions on Image Processing 22, 91 (2013), doi:10.1109/TIP.2012.2202675, eq. 2.
     """
+    if gain == 0:
+        return np.asarray((image - offset) / read_noise, np.float32)
     inner = (image - offset) / gain + (0.375 + (read_noise / gain) ** 2)
     return np.asarray(2 * np.sqrt(np.maximum(inner, 0)), np.float32)
 
@@ -42,6 +44,8 @@ def destabilise(stable: F32, gain: float, offset: float, read_noise: float) -> F
     -----
     Makitalo and Foi (2013), eq. 7, tabulated; and its expansion (their eq. 10) where counts are many.
     """
+    if gain == 0:
+        return np.asarray(stable * read_noise + offset, np.float32)
     spread = read_noise / gain
     mean, counts = _table(spread)
     root = np.sqrt(1.5)
