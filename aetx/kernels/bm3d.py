@@ -422,8 +422,10 @@ def _cut(spectrum: F32, width: int, threshold: float) -> np.float32:
             keep = np.float32(1) if abs(line[k]) > limit else np.float32(0)
             kept += keep
             line[k] *= keep
-    spectrum[0, 0] = mean
-    weight = np.float32(1) / max(kept, np.float32(1))
+    if spectrum[0, 0] == 0:
+        spectrum[0, 0] = mean
+        kept += np.float32(1)
+    weight = np.float32(1) / kept
     _scale(spectrum, width, weight)
     return weight
 
@@ -432,7 +434,9 @@ def _cut(spectrum: F32, width: int, threshold: float) -> np.float32:
 def _shrink(spectrum: F32, power: F32, width: int, variance: float) -> np.float32:
     """Shrink coefficients as Wiener's filter does, times the weight of the stack, which is returned."""
     noise, mean = np.float32(variance), spectrum[0, 0]
-    total = np.float32(0)
+    whole = power[0, 0] * power[0, 0]
+    share = whole / (whole + noise)
+    total = np.float32(1) - share * share
     for i in range(spectrum.shape[0]):
         line, pilot = spectrum[i, :width], power[i, :width]
         for k in range(width):
@@ -441,7 +445,7 @@ def _shrink(spectrum: F32, power: F32, width: int, variance: float) -> np.float3
             total += share * share
             line[k] *= share
     spectrum[0, 0] = mean
-    weight = np.float32(1) / max(total, np.float32(1))
+    weight = np.float32(1) / total
     _scale(spectrum, width, weight)
     return weight
 
