@@ -1,9 +1,9 @@
 """Fourier iterations between measured points of an oversampled grid and a box of voxels, on torch.
 
-One step puts the measured values in place of those that the volume has there, and keeps of the inverse transform the box
-of voxels alone: x <- P(x + b - T x). Here b is the inverse transform of the measured values; T is the transform to the
-grid, its values at measured points, and the way back; P the constraints. What T tells one voxel about another depends
-on their difference only. So T is a convolution, exact on a grid of twice the box, however fine the padded grid is.
+One step puts the measured values in place of those that the volume has there, and keeps of the inverse transform only
+the box of voxels: x <- P(x + b - T x). Here b is the inverse transform of the measured values; T is the transform to
+the grid, its values at measured points, and the way back; P the constraints. What T tells one voxel about another
+depends on their difference only. So T is a convolution, exact on a grid of twice the box, however fine the padded one.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Transform:
 
 
 class Convolution:
-    """What comes back from the chosen points of the transform of a box, by two real transforms of at most twice its edges.
+    """What comes back of a box from chosen points of its transform, by two real transforms of at most twice its edges.
 
     Parameters
     ----------

@@ -138,8 +138,8 @@ def _merged(size: int, parts: Iterator[tuple[I64, F64, C128]]) -> Points:
     first = np.flatnonzero(np.diff(keys, prepend=-1))
     if first.size == 0:
         return Points(size, keys, values)
-    mean: C128 = np.add.reduceat(values * weights, first) / np.add.reduceat(weights, first)
-    return Points(size, keys[first], mean)
+    mean = np.add.reduceat(values * weights, first) / np.add.reduceat(weights, first)
+    return Points(size, keys[first], mean.astype(np.complex128))
 
 
 @njit(nogil=True, cache=True)

@@ -1,7 +1,7 @@
 """The pseudo-polar Fourier transform, its transpose, and equal-slope iterations on slices, on torch.
 
 The grid has two fans of lines through the origin. Line l of fan 0 has the points kx = m / radial, kz = 2 l kx / slopes;
-in fan 1, x and z change places. Frequencies are in cycles per pixel. m runs from -radial / 2 over `radial` values, and l
+in fan 1, x and z change places. Frequencies are in cycles per pixel. m runs from -radial / 2 over `radial` values, l
 over `slopes` values from -slopes / 2 in fan 0 and from 1 - slopes / 2 in fan 1: no line comes twice. Both are even.
 """
 

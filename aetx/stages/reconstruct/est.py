@@ -72,8 +72,8 @@ def est(series: xr.Dataset, support: xr.Dataset | None, params: EstParams, *, de
     """Volume whose slices take the measured values on lines of equal slope, density not below zero.
 
     For a single tilt axis, slice by slice. A slice (z, x) and the lines at theta of its images meet on a pseudo-polar
-    grid, tan(theta) = 2 k / slopes or cot(theta) = 2 k / slopes, to which an exact fast transform exists. Each step puts
-    the transforms of the images in place of those of the slice on their lines, goes back by the weighted transpose, and
+    grid, tan(theta) = 2 k / slopes or cot(theta) = 2 k / slopes, which has an exact fast transform. Each step puts the
+    transforms of images in place of those of the slice on their lines, goes back by the weighted transpose, and
     keeps the density above zero (and in `support`). Images are taken for those of the nearest lines: `line_theta` says
     which. With the default number of lines that moves nothing by more than an eighth of a pixel, whatever the tilts;
     best are tilts acquired at equal slopes. Other geometries are refused: use `reconstruct.genfire`.

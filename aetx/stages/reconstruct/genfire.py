@@ -112,7 +112,8 @@ def genfire(
     step puts these values in place of those of the volume, goes back, and keeps the density in the box (or in
     `support`) and above zero. The published settings are, for experiments, dft, 1,000 iterations, oversampling 5,
     radius 0.1, and for simulations, fft, 100 iterations, 2 and 0.3, all without momentum. The fft gridding moves values
-    by up to `radius` on the plane, an error that grows with the distance from the centre. A step costs the same
+    by up to `radius` on the plane, an error that grows with the distance from the centre. Both take points off a plane
+    for points on it, so that a faint haze adds some percent to the total; it falls with `radius`. A step costs the same
     whatever the oversampling.
 
     `r_fourier` is sum ||F| - |M|| / sum |M| of the points that are fitted, F of the volume and M measured; `r_work` and
