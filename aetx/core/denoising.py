@@ -37,9 +37,7 @@ class DenoisingParams(Params):
     read_noise: float | None = Field(
         None, ge=0, le=1e6, description="standard deviation of the reading noise; none for that of the series, else 0"
     )
-    rescaled: bool = Field(
-        True, description="scale the result to fit the noisy image best in least squares, which keeps the total"
-    )
+    rescaled: bool = Field(True, description="scale the result to the total of the noisy image above the offset")
 
 
 def denoised(
@@ -113,10 +111,9 @@ def _denoise(
         removed[i] = np.sqrt(np.mean((stable - clean)[trusted].astype(np.float64) ** 2))
         back = destabilise(clean, *noise)
         if rescaled:
-            signal, found = (one[trusted].astype(np.float64) - noise[1] for one in (image, back))
-            power = float(found @ found)
-            scale = float(signal @ found) / power if power > 0 else 1.0
-            back = (noise[1] + np.float32(scale) * (back - noise[1])).astype(np.float32)
+            signal, found = (float((one[trusted].astype(np.float64) - noise[1]).sum()) for one in (image, back))
+            if signal > 0 and found > 0:
+                back = (noise[1] + np.float32(signal / found) * (back - noise[1])).astype(np.float32)
         made[i] = np.where(trusted, back, image)
     return made, removed
 

@@ -18,7 +18,7 @@ F64 = NDArray[np.float64]
 ROUGH = np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / np.sqrt(70)
 """Fourth difference of norm 1: along both axes it passes the corners of Fourier space, where images have noise only."""
 ROUNDS = 30
-CLIPPED = 3.0
+CLIPPED = 4.0
 """Standard deviations above the line from which a block counts as structure, not noise."""
 PARTS = 8
 """Ranges of intensity whose medians make the first line."""

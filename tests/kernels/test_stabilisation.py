@@ -21,7 +21,7 @@ def test_the_mean_of_stabilised_counts_goes_back_to_the_mean_of_counts(
 ) -> None:
     gain, offset, read = noise
     stable = stabilise(counts(level, *noise), *noise)
-    back = destabilise(np.array([stable.mean(dtype=float)]), *noise)[0]
+    back = destabilise(np.array([stable.mean(dtype=float)], np.float32), *noise)[0]
     spread = np.sqrt(level + (read / gain) ** 2) / np.sqrt(stable.size)
     assert (back - offset) / gain == pytest.approx(level, rel=2e-3, abs=4 * spread)
 
@@ -35,7 +35,7 @@ def test_stabilised_noise_is_one_from_three_counts_up(read: float) -> None:
 def test_the_algebraic_inverse_would_be_biased() -> None:
     mean = float(stabilise(counts(2.0, 1.0, 0.0, 0.0), 1.0, 0.0, 0.0).mean(dtype=float))
     assert mean**2 / 4 - 3 / 8 < 0.95 * 2
-    assert_allclose(destabilise(np.array([mean]), 1.0, 0.0, 0.0), 2, rtol=5e-3)
+    assert_allclose(destabilise(np.array([mean], np.float32), 1.0, 0.0, 0.0), 2, rtol=5e-3)
 
 
 def test_both_directions_agree_for_many_counts() -> None:
@@ -44,7 +44,7 @@ def test_both_directions_agree_for_many_counts() -> None:
 
 
 def test_the_inverse_rises_without_a_step_where_the_table_ends() -> None:
-    stable = np.linspace(0, 40, 4001)
+    stable = np.linspace(0, 40, 4001, dtype=np.float32)
     back = destabilise(stable, 1.0, 0.0, 0.7)
     assert np.diff(back).min() >= 0
     near = np.abs(stable - 32) < 0.5
@@ -52,7 +52,7 @@ def test_the_inverse_rises_without_a_step_where_the_table_ends() -> None:
 
 
 def test_nothing_comes_back_below_no_counts() -> None:
-    assert_allclose(destabilise(np.array([0.0, 0.5]), 2.0, 9.0, 0.0), 9)
+    assert_allclose(destabilise(np.array([0.0, 0.5], np.float32), 2.0, 9.0, 0.0), 9)
 
 
 def test_without_gain_noise_is_scaled() -> None:

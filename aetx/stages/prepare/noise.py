@@ -28,7 +28,7 @@ class NoiseParams(Params):
         le=1e6,
         description="image value without any electron; none for zero, or what the noise itself asks for above it",
     )
-    block: int = Field(8, ge=4, le=64, description="edge of the blocks whose mean and variance are compared, pixels")
+    block: int = Field(12, ge=4, le=64, description="edge of the blocks whose mean and variance are compared, pixels")
     smoothing: Length = Field(
         0.5, ge=0, le=20, description="Gaussian standard deviation of the mean from which each variance follows"
     )
