@@ -115,7 +115,7 @@ def test_step_times_sum_of_density_is_the_image() -> None:
     assert float(volume["density"].sum()) * STEP == pytest.approx(total, rel=0.1)
     assert volume["density"].attrs["units"] == "count/angstrom"
     assert (volume["density"].values >= 0).all()
-    assert float(volume["r1"].max()) < 0.06
+    assert float(fine["r1"].max()) < 0.06
 
 
 def test_the_published_iteration_converges_and_momentum_gets_there_sooner() -> None:
@@ -135,9 +135,10 @@ def test_held_out_points_see_noise_that_is_fitted() -> None:
     assert float(volume["r_free"][-1]) > 1.1 * float(volume["r_work"][-1])
     assert volume["r_free_shell"].sizes == {"shell": 5}
     assert float(volume["r_free_shell"][0]) < float(volume["r_free_shell"][-1])
-    assert int(volume["iteration"].values[volume["r_free"].values.argmin()]) < 100
+    least = int(volume["iteration"].values[volume["r_free"].values.argmin()])
+    assert least < 100
     best = genfire(noisy, iterations=100, shells=5, keep="best")
-    assert float(best["r1"].mean()) > float(volume["r1"].mean())
+    np.testing.assert_array_equal(best["density"], genfire(noisy, iterations=least, shells=5)["density"])
 
 
 def test_without_held_out_points_there_is_no_r_free() -> None:
