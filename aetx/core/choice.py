@@ -87,7 +87,7 @@ def solved(
     """Return the reconstruction of a series, with what is left to held-out tilts chosen where R free is least.
 
     A few tilts are held out at even steps, never the outermost ones, and the iteration runs on the others until R free
-    has risen for a while (`kernels.reconstruction.Watch`). A strength is sought from its default on in factors of 4,
+    no longer falls (`kernels.reconstruction.Watch`). A strength is sought from its default on in factors of 4,
     towards where R free falls, and then in factors of 2 around the best. The volume is then made of all tilts.
     The search is kept: `r_work` and `r_free` of each trial and step, the `strength` of each trial, and
     `best_iterations`, `best_strength`, and `mean_r_free` there.
@@ -98,8 +98,9 @@ def solved(
         return reconstructed(series, task, solve(task, Trial(params.iterations, params.tolerance, strength)))
     search = _Search(_held_out(task, params.held_out), params, solve)
     best = search.strongest() if strength == "auto" else search.value(strength)
-    found = reconstructed(series, task, solve(task, Trial(search.steps(best), 0.0, best)))
-    return found.merge(search.log(best, strength == "auto"))
+    steps = search.steps(best)
+    found = reconstructed(series, task, solve(task, Trial(steps, 0.0, best)))
+    return found.merge(search.log(best, steps, strength == "auto"))
 
 
 class _Search:
@@ -132,7 +133,7 @@ class _Search:
         best = int(np.argmin(free[1:])) + 1
         if best == free.size - 1 and best >= MOST:
             text = f"R free still falls after {MOST} iterations: give iterations a number"
-            warnings.warn(text, AetxWarning, stacklevel=4)
+            warnings.warn(text, AetxWarning, stacklevel=5)
         return best
 
     def strongest(self) -> float:
@@ -146,10 +147,10 @@ class _Search:
                 break
         if gone == REACH:
             text = f"R free still falls at a strength of {best:g}: is the noise of the images what is assumed?"
-            warnings.warn(text, AetxWarning, stacklevel=4)
+            warnings.warn(text, AetxWarning, stacklevel=5)
         return min((best / FINE, best, best * FINE), key=self.least)
 
-    def log(self, best: float, regularised: bool) -> xr.Dataset:
+    def log(self, best: float, steps: int, regularised: bool) -> xr.Dataset:
         """Return the search as a dataset."""
         order = sorted(self.made)
         longest = max(self.made[one].free.size for one in order)
@@ -161,7 +162,7 @@ class _Search:
         made = {
             "r_work": (("trial", "step"), r_work, {**one, "long_name": "R1 of the tilts used in the search"}),
             "r_free": (("trial", "step"), r_free, {**one, "long_name": "R1 of the tilts held out in the search"}),
-            "best_iterations": ((), self.steps(best), {**one, "long_name": "iterations at the least R free"}),
+            "best_iterations": ((), steps, {**one, "long_name": "iterations at the least R free"}),
             "mean_r_free": ((), self.least(best), {**one, "long_name": "R free at the iterations chosen"}),
         }
         coords = {"step": ("step", np.arange(longest), one), "trial": ("trial", np.arange(len(order)), one)}

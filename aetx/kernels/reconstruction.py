@@ -17,6 +17,8 @@ POWERS = 6
 """Power iterations for the length of the step."""
 SPAN = 10
 """Iterations over which the fall of R1 is judged."""
+FALL = 2e-3
+"""R free that fell by less than this fraction in the last third of the iterations, at least `SPAN`, is at its least."""
 Look = Callable[[int, torch.Tensor], None]
 """What is shown the number of steps made and the volume (z, x, y) after each of them."""
 
@@ -139,7 +141,7 @@ def descend(
         Mask (tilt, x, y) of the pixels to fit, or None.
     held
         Mask (tilt, x, y) of pixels that are not fitted but judged, or None. With it, the iteration also stops when R
-        free has not fallen for `SPAN` steps and half as many as it took to get there.
+        free no longer falls (`FALL`).
     look
         Shown the volume after each step; must not change it.
     """
@@ -233,10 +235,9 @@ class Watch:
         past, late = self.history[:-SPAN], self.history[-SPAN:]
         if len(past) >= SPAN and self.tolerance > 0 and min(late) > (1 - self.tolerance) * min(past):
             return True
-        if self.held is None:
-            return False
-        least = int(np.argmin(self.free))
-        return len(self.free) - 1 - least >= SPAN + least // 2
+        span = max(SPAN, len(self.free) // 3)
+        past, late = self.free[:-span], self.free[-span:]
+        return bool(past) and min(late) > (1 - FALL) * min(past)
 
     def result(self, volume: torch.Tensor, shown: torch.Tensor) -> Reconstruction:
         """Return the reconstruction; `shown` are the images of the volume."""

@@ -86,8 +86,8 @@ def resire(
     mean of the noise. Weakness: with few tilts and much noise the density grows noisier once the fit has reached the
     noise; fewer `iterations` are the only smoothing here.
 
-    With `iterations: auto`, about one tilt in seven is held out, their R1 (R free) is followed until it has risen for
-    a while, and the volume is then made of all tilts in as many steps as gave the least. `r_work` and `r_free` keep
+    With `iterations: auto`, about one tilt in seven is held out, their R1 (R free) is followed until it no longer
+    falls, and the volume is then made of all tilts in as many steps as gave the least. `r_work` and `r_free` keep
     the search, `best_iterations` and `mean_r_free` its result.
 
     With `extended`, the box holds every ray through the images within the thickness, and the result is cut to the
