@@ -101,11 +101,12 @@ def shift_between(fixed: Images, moving: Images, band: Band, reach: float, guess
     M. Guizar-Sicairos, S. T. Thurman, J. R. Fienup, Optics Letters 33, 156 (2008), doi:10.1364/OL.33.000156.
     """
     size = padded(fixed.shape, reach + float(np.abs(guess).max()))
-    first, second, weight = _spectra(fixed, moving, np.round(guess), band, size)
+    kept = frequencies(size, band)
+    first, second, weight = _spectra(fixed, moving, np.round(guess), band, kept)
     value = _highest(ifft2(first.conj() * second * weight).real, guess, reach)
     value, curvature, height = _refined(first.conj() * second * weight, value)
     for _ in range(WINDOWS):
-        first, second, weight = _spectra(fixed, moving, value, band, size)
+        first, second, weight = _spectra(fixed, moving, value, band, kept)
         value, curvature, height = _refined(first.conj() * second * weight, value)
     peak = height / max(_energy(first, second, weight), 1e-300)
     if curvature is None or np.hypot(*(value - guess)) > reach + NEIGHBOURHOOD:
@@ -207,13 +208,13 @@ def windowed(image: Images, centre: F64, lost: F64, taper: float) -> F64:
     return np.asarray(weight * (image - mean))
 
 
-def _spectra(fixed: Images, moving: Images, shift: F64, band: Band, size: tuple[int, int]) -> tuple[C128, C128, F64]:
+def _spectra(fixed: Images, moving: Images, shift: F64, band: Band, kept: F64) -> tuple[C128, C128, F64]:
     """Return the spectra of two images, each windowed about what is in both, and the weight of their product."""
     first, second = (
-        fft2(windowed(image, sign * shift, np.abs(shift), band.taper), size)
+        fft2(windowed(image, sign * shift, np.abs(shift), band.taper), kept.shape)
         for image, sign in ((fixed, -0.5), (moving, 0.5))
     )
-    return first, second, frequencies(size, band) * _whiteness(first, second, band.whitening)
+    return first, second, kept * _whiteness(first, second, band.whitening)
 
 
 def _whiteness(first: C128, second: C128, power: float) -> F64:

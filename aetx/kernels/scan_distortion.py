@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, rfft, rfftfreq
+from scipy.fft import fftfreq, irfft, irfft2, rfft, rfft2, rfftfreq
 from scipy.linalg import solve_banded
 from scipy.ndimage import gaussian_filter, map_coordinates
 
@@ -17,6 +18,8 @@ Flags = NDArray[np.bool_]
 
 STIFFNESS = 1e-3
 """Weight of squared third differences of a spline against squared deviations: 1 % is lost at half the Nyquist rate."""
+NOTHING = 1e-6
+"""Sum of weights below which no scan runs along a wave."""
 NEIGHBOURHOOD = 3.0
 """Gaussian standard deviation over which the scatter of frames is averaged, pixel: to 9 % with three frames."""
 
@@ -115,13 +118,11 @@ def spline_rows(image: F64, height: F64) -> F64:
     right = np.zeros((count, columns))
     for i in range(4):
         np.add.at(right, place + i, weight[:, i, None] * image)
-        for j in range(4):
-            np.add.at(band[3 + i - j], place + j, weight[:, i] * weight[:, j])
+    for i, j in itertools.product(range(4), range(4)):
+        np.add.at(band[3 + i - j], place + j, weight[:, i] * weight[:, j])
     third = np.array([-1.0, 3.0, -3.0, 1.0])
-    for start in range(count - 3):
-        for i in range(4):
-            for j in range(4):
-                band[3 + i - j, start + j] += STIFFNESS * third[i] * third[j]
+    for i, j in itertools.product(range(4), range(4)):
+        band[3 + i - j, j : j + count - 3] += STIFFNESS * third[i] * third[j]
     coefficients = solve_banded((3, 3), band, right)
     place, weight = _basis(np.arange(rows, dtype=np.float64) - first)
     return np.asarray(sum(weight[:, i, None] * coefficients[place + i] for i in range(4)))
@@ -153,7 +154,16 @@ def turned_back(frame: F32, turn: float, order: Literal[0, 5]) -> F32:
     c, s = round(math.cos(turn), 12), round(math.sin(turn), 12)
     y, x = (np.arange(rows) - rows // 2)[:, None], np.arange(columns) - columns // 2
     place = np.stack([y * c - x * s + rows // 2, y * s + x * c + columns // 2])
+    if c * s == 0:  # a quarter of a turn: pixels stay whole
+        row, column = (_mirrored(one.astype(np.intp), size) for one, size in zip(place, frame.shape, strict=True))
+        return frame[row, column]
     return np.asarray(map_coordinates(frame, place, np.float32, order=order, mode="mirror"))
+
+
+def _mirrored(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    """Fold indices into 0 to size - 1, mirrored at the centres of the first and the last pixel."""
+    folded = np.mod(index, max(1, 2 * size - 2))
+    return np.minimum(folded, max(1, 2 * size - 2) - folded)
 
 
 def mean_of(frames: F32, seen: Flags) -> tuple[F32, F32, Flags]:
@@ -177,3 +187,30 @@ def mean_of(frames: F32, seen: Flags) -> tuple[F32, F32, Flags]:
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = np.where(many > 1e-6, total / many, np.nan) / np.maximum(count, 1)
     return mean.astype(np.float32), variance.astype(np.float32), count > 0
+
+
+def along_the_rows(frames: F32, turns: F64) -> tuple[F32, float]:
+    """Return frames combined wave by wave, by how nearly each was scanned along the wave, and the rise of the variance.
+
+    The transform of a frame has the weight cos**2 of the angle between the wave and its rows, where a row is scanned
+    too quickly to be distorted; the weights of all frames sum to one. The rise is that over a plain mean.
+
+    Parameters
+    ----------
+    frames
+        In the axes of the specimen, shape (frames, rows, columns).
+    turns
+        Direction of the rows of each, radian from x towards y, shape (frames,).
+
+    References
+    ----------
+    C. Ophus, J. Ciston, C. T. Nelson, Ultramicroscopy 162, 1 (2016), doi:10.1016/j.ultramic.2015.12.002, section 2.
+    """
+    angle = np.arctan2(fftfreq(frames.shape[1])[:, None], rfftfreq(frames.shape[2]))
+    weight = np.cos(angle - turns[:, None, None]) ** 2
+    weight[:, 0, 0] = 1.0
+    total = weight.sum(axis=0)
+    weight = np.where(total > NOTHING, weight / np.maximum(total, NOTHING), 1 / len(turns))
+    sum_of = (rfft2(frames) * weight).sum(axis=0)
+    rise = float((weight**2).sum(axis=0).mean() * len(turns))
+    return irfft2(sum_of, frames.shape[1:]).astype(np.float32), rise
