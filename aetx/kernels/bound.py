@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
+from threadpoolctl import threadpool_limits
 
 from aetx.kernels.fisher import HEIGHT, I64, WIDTH, Scene, X, Y, own_blocks, weigh
 from aetx.kernels.pair_information import add_own_products, add_pairs
@@ -172,19 +173,21 @@ class Information:
         made = np.zeros((self.size, self.size))
         scene, chains = self.scene, np.stack([self.chain(image) for image in range(len(self.weight))])
         told = np.ascontiguousarray(self.weight, np.float64)
-        add_pairs(
-            scene.place,
-            scene.height,
-            scene.width,
-            scene.sort,
-            scene.weight,
-            scene.spread,
-            scene.half,
-            self.free.kinds,
-            chains,
-            told,
-            made,
-        )
+        # many small products: threads of the linear algebra would spend their time waiting for each other
+        with threadpool_limits(1, "blas"):
+            add_pairs(
+                scene.place,
+                scene.height,
+                scene.width,
+                scene.sort,
+                scene.weight,
+                scene.spread,
+                scene.half,
+                self.free.kinds,
+                chains,
+                told,
+                made,
+            )
         if self.known is not None:
             made.flat[:: self.size + 1] += self.known.ravel()
         return made
