@@ -16,12 +16,14 @@ from aetx.core.stage import Forecast, InputSizes
 from aetx.core.tomography import BoxParams, Task, forecast_of, reconstructed
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels.held_out import split
-from aetx.kernels.reconstruction import Reconstruction
+from aetx.kernels.reconstruction import Reconstruction, Scheme
 
 ONE_IN = 7
 """One tilt in so many is held out where the number is not given."""
 MOST = 1000
 """Iterations after which R free is no longer asked whether it falls."""
+PATIENCE = 2e-3
+"""R free that fell by less than this fraction in the last third of the iterations is at its least."""
 TYPICAL = 100
 """Iterations that a forecast expects where R free will choose them."""
 COARSE, FINE = 4.0, 2.0
@@ -71,11 +73,16 @@ class RegularisedParams(ChosenParams):
 
 @dataclass(frozen=True)
 class Trial:
-    """One way to run an iteration: at most so many steps, its stop rule, and the weight of the prior if it has one."""
+    """One way to run an iteration: at most so many steps, its stop rules, and the weight of the prior if it has one."""
 
     iterations: int
     tolerance: float
     strength: float = 0.0
+    patience: float = 0.0
+
+    def scheme(self, step: float, positive: bool) -> Scheme:
+        """Return how to iterate."""
+        return Scheme(self.iterations, self.tolerance, step, positive, self.patience)
 
 
 Solve = Callable[[Task, Trial], Reconstruction]
@@ -87,7 +94,7 @@ def solved(
     """Return the reconstruction of a series, with what is left to held-out tilts chosen where R free is least.
 
     A few tilts are held out at even steps, never the outermost ones, and the iteration runs on the others until R free
-    no longer falls (`kernels.reconstruction.Watch`). A strength is sought from its default on in factors of 4,
+    no longer falls (`PATIENCE`). A strength is sought from its default on in factors of 4,
     towards where R free falls, and then in factors of 2 around the best. The volume is then made of all tilts.
     The search is kept: `r_work` and `r_free` of each trial and step, the `strength` of each trial, and
     `best_iterations`, `best_strength`, and `mean_r_free` there.
@@ -117,8 +124,11 @@ class _Search:
     def value(self, strength: float) -> float:
         """Make the trial of a strength where it is not made yet, and return the strength."""
         if strength not in self.made:
-            most = MOST if self.params.iterations == "auto" else self.params.iterations
-            self.made[strength] = self.solve(self.task, Trial(most, self.params.tolerance, strength))
+            if self.params.iterations == "auto":
+                trial = Trial(MOST, self.params.tolerance, strength, PATIENCE)
+            else:
+                trial = Trial(self.params.iterations, 0.0, strength)
+            self.made[strength] = self.solve(self.task, trial)
         return strength
 
     def least(self, strength: float) -> float:

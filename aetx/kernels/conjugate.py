@@ -23,7 +23,7 @@ def cgls(
     The arguments are those of `kernels.reconstruction.descend`; `step` and `positive` of the scheme have no meaning
     here. No volume in the span of the gradients seen so far fits better, the density of either sign.
     """
-    watch = Watch(images, trusted, held, scheme.tolerance)
+    watch = Watch(images, trusted, held, scheme)
     volume = torch.zeros(projector.volume_shape, dtype=torch.float32, device=projector.device)
     shown, residual = torch.zeros_like(images), _masked(images.clone(), trusted)
     gradient = _masked(projector.transpose(residual), support)

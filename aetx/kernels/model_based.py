@@ -114,7 +114,7 @@ def mbir(
     are used together from there on.
     """
     seen = torch.ones_like(images) if trusted is None else trusted
-    watch = Watch(images, trusted, held, scheme.tolerance)
+    watch = Watch(images, trusted, held, scheme)
     parts = [_Part(projector, images, model.weights * seen, group) for group in _groups(len(images), model.subsets)]
     volume = back_projection(projector, images * seen, "hann", 1.0, None)
     if support is not None:

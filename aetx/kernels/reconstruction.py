@@ -17,8 +17,6 @@ POWERS = 6
 """Power iterations for the length of the step."""
 SPAN = 10
 """Iterations over which the fall of R1 is judged."""
-FALL = 2e-3
-"""R free that fell by less than this fraction in the last third of the iterations, at least `SPAN`, is at its least."""
 Look = Callable[[int, torch.Tensor], None]
 """What is shown the number of steps made and the volume (z, x, y) after each of them."""
 
@@ -41,13 +39,16 @@ class Scheme:
     """How to iterate.
 
     At most `iterations` steps; stop when `SPAN` steps lowered the mean R1 by less than the fraction `tolerance` (0:
-    never); `step` is relative to what the method says; `positive` keeps the density from falling below zero.
+    never), or when R free of the pixels held out fell by less than the fraction `patience` in the last third of the
+    steps, at least `SPAN` (0: never); `step` is relative to what the method says; `positive` keeps the density from falling
+    below zero.
     """
 
     iterations: int
     tolerance: float
     step: float
     positive: bool
+    patience: float = 0.0
 
 
 def film_grid(rotations: F64, image: Grid, depth: int) -> Grid:
@@ -140,12 +141,11 @@ def descend(
     trusted
         Mask (tilt, x, y) of the pixels to fit, or None.
     held
-        Mask (tilt, x, y) of pixels that are not fitted but judged, or None. With it, the iteration also stops when R
-        free no longer falls (`FALL`).
+        Mask (tilt, x, y) of pixels that are not fitted but judged, or None.
     look
         Shown the volume after each step; must not change it.
     """
-    watch = Watch(images, trusted, held, scheme.tolerance)
+    watch = Watch(images, trusted, held, scheme)
     bound = largest_eigenvalue(projector, support)
     pace = scheme.step / bound if bound > 0.0 else 0.0
     volume = torch.zeros(projector.volume_shape, dtype=torch.float32, device=projector.device)
@@ -188,7 +188,7 @@ def sirt(
 
     R and C are one over the row and the column sums of A. The arguments are those of `descend`; the step is below 2.
     """
-    watch = Watch(images, trusted, held, scheme.tolerance)
+    watch = Watch(images, trusted, held, scheme)
     inside = torch.ones(projector.volume_shape, dtype=torch.float32, device=projector.device)
     if support is not None:
         inside.mul_(support)
@@ -213,9 +213,9 @@ class Watch:
     """Keeps the mean R1 of each iteration, of what is fitted and of what is held out, and tells when to stop."""
 
     def __init__(
-        self, images: torch.Tensor, trusted: torch.Tensor | None, held: torch.Tensor | None, tolerance: float
+        self, images: torch.Tensor, trusted: torch.Tensor | None, held: torch.Tensor | None, scheme: Scheme
     ) -> None:
-        self.images, self.trusted, self.held, self.tolerance = images, trusted, held, tolerance
+        self.images, self.trusted, self.held, self.scheme = images, trusted, held, scheme
         self.history: list[float] = []
         self.free: list[float] = []
 
@@ -231,13 +231,13 @@ class Watch:
 
     @property
     def settled(self) -> bool:
-        """Whether R1 has stopped falling, or R free of the tilts held out has its least value well behind it."""
+        """Whether R1, or R free of what is held out, has stopped falling."""
         past, late = self.history[:-SPAN], self.history[-SPAN:]
-        if len(past) >= SPAN and self.tolerance > 0 and min(late) > (1 - self.tolerance) * min(past):
+        if len(past) >= SPAN and self.scheme.tolerance > 0 and min(late) > (1 - self.scheme.tolerance) * min(past):
             return True
         span = max(SPAN, len(self.free) // 3)
         past, late = self.free[:-span], self.free[-span:]
-        return bool(past) and min(late) > (1 - FALL) * min(past)
+        return bool(past) and self.scheme.patience > 0 and min(late) > (1 - self.scheme.patience) * min(past)
 
     def result(self, volume: torch.Tensor, shown: torch.Tensor) -> Reconstruction:
         """Return the reconstruction; `shown` are the images of the volume."""

@@ -12,6 +12,8 @@ from aetx.kernels.reconstruction import Look, Reconstruction, Scheme, Watch, con
 
 F32 = NDArray[np.float32]
 GOLDEN = (5**0.5 - 1) / 2
+GRAZING = 0.1
+"""Row sums are taken to be at least this fraction of the greatest: rays that graze a support show more than it."""
 
 
 def spread_order(count: int) -> NDArray[np.int64]:
@@ -37,7 +39,7 @@ def art(
     each sweep over all rays. The rays are those of `cast`; R1 is that of the projector. Computes on the host, whatever
     the device.
     """
-    watch = Watch(images, trusted, held, scheme.tolerance)
+    watch = Watch(images, trusted, held, scheme)
     volume = torch.zeros(projector.volume_shape, dtype=torch.float32)
     inside = None if support is None else support.cpu()
     values = images.cpu().numpy()
@@ -75,14 +77,15 @@ def sart(
 
     The arguments are those of `art`.
     """
-    watch = Watch(images, trusted, held, scheme.tolerance)
+    watch = Watch(images, trusted, held, scheme)
     seen = torch.ones_like(images) if trusted is None else trusted
     inside = torch.ones(projector.volume_shape, dtype=torch.float32, device=projector.device)
     if support is not None:
         inside.mul_(support)
     order = [tilt for tilt in spread_order(len(images)) if bool(seen[tilt].any())]
     parts = {tilt: _alone(projector, tilt) for tilt in order}
-    rows = {tilt: inverse(part.project(inside)).mul_(seen[tilt]) for tilt, part in parts.items()}
+    sums = {tilt: part.project(inside) for tilt, part in parts.items()}
+    rows = {tilt: inverse(one.clamp_(min=GRAZING * float(one.max()))).mul_(seen[tilt]) for tilt, one in sums.items()}
     volume, change, column = torch.zeros_like(inside), torch.empty_like(inside), inside
     shown, step = torch.zeros_like(images), scheme.step
     for number in range(1, scheme.iterations + 1):

@@ -31,7 +31,7 @@ def fista(
     TV is the sum over voxels of the length of the forward differences. The arguments are those of
     `kernels.reconstruction.descend`, and so is the rule of momentum and restart.
     """
-    watch = Watch(images, trusted, held, scheme.tolerance)
+    watch = Watch(images, trusted, held, scheme)
     bound = largest_eigenvalue(projector, support)
     pace = scheme.step / bound if bound > 0.0 else 0.0
     gradient = projector.transpose(images if trusted is None else images * trusted)

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from aetx.core.choice import ChosenParams, RegularisedParams, Strength, Trial, solved
 from aetx.core.tomography import Task, reconstruction_task
 from aetx.errors import AetxWarning, InputError
+from aetx.kernels.projection import F64
 from aetx.kernels.reconstruction import Reconstruction
 
 
@@ -31,9 +32,9 @@ def made_up(best_steps: int, best_strength: float, seen: list[tuple[bool, Trial]
 
     def solve(task: Task, trial: Trial) -> Reconstruction:
         seen.append((task.held is not None, trial))
-        steps = np.arange(min(trial.iterations, 60) + 1)
+        steps = np.arange(min(trial.iterations, 60) + 1, dtype=float)
         away = np.log2(max(trial.strength, 1e-9) / best_strength) ** 2
-        free = 0.1 + 0.001 * np.abs(steps - best_steps) + 0.01 * away
+        free: F64 = 0.1 + 0.001 * np.abs(steps - best_steps) + 0.01 * away
         volume = torch.zeros(task.projector.volume_shape)
         return Reconstruction(volume, np.zeros(len(task.images)), 0.5 ** (steps + 1.0), free)
 
@@ -79,7 +80,7 @@ def test_tilts_are_held_out_whole_and_no_pixel_is_both_fitted_and_judged(series:
 
     def solve(task: Task, trial: Trial) -> Reconstruction:
         tasks.append(task)
-        return made_up(3, 1.0, [])(task, trial)  # type: ignore[no-any-return]
+        return made_up(3, 1.0, [])(task, trial)
 
     params = ChosenParams(iterations="auto", held_out=2)
     mask = xr.ones_like(series["image"], bool)

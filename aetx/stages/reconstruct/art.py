@@ -9,7 +9,7 @@ from aetx.core import optional, stage
 from aetx.core.choice import ChosenParams, Steps, Trial, chosen_forecast, solved
 from aetx.core.tomography import Task, reconstruction_task
 from aetx.kernels import row_action
-from aetx.kernels.reconstruction import Reconstruction, Scheme
+from aetx.kernels.reconstruction import Reconstruction
 from aetx.model import TILT_SERIES, VOLUME
 
 
@@ -52,7 +52,7 @@ def art(series: xr.Dataset, support: xr.Dataset | None, params: ArtParams, *, me
         return row_action.art(
             task.projector,
             task.images,
-            Scheme(trial.iterations, trial.tolerance, params.step, params.positive),
+            trial.scheme(params.step, params.positive),
             params.decay,
             support=task.support,
             trusted=task.trusted,

@@ -9,7 +9,7 @@ from aetx.core import optional, stage
 from aetx.core.choice import ChosenParams, Steps, Trial, chosen_forecast, solved
 from aetx.core.tomography import Task, reconstruction_task
 from aetx.kernels import conjugate
-from aetx.kernels.reconstruction import Reconstruction, Scheme
+from aetx.kernels.reconstruction import Reconstruction
 from aetx.model import TILT_SERIES, VOLUME
 
 
@@ -50,7 +50,7 @@ def cgls(
         return conjugate.cgls(
             task.projector,
             task.images,
-            Scheme(trial.iterations, trial.tolerance, step=1.0, positive=False),
+            trial.scheme(step=1.0, positive=False),
             support=task.support,
             trusted=task.trusted,
             held=task.held,

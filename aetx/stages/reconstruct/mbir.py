@@ -16,7 +16,7 @@ from aetx.errors import InputError, Problem
 from aetx.kernels import model_based
 from aetx.kernels.edge_prior import EdgePrior
 from aetx.kernels.model_based import Model, even_variance, mean_density, poisson_variance
-from aetx.kernels.reconstruction import Reconstruction, Scheme
+from aetx.kernels.reconstruction import Reconstruction
 from aetx.model import TILT_SERIES, VOLUME
 
 
@@ -78,7 +78,7 @@ def mbir(
         return model_based.mbir(
             task.projector,
             task.images,
-            Scheme(trial.iterations, trial.tolerance, step=1.0, positive=params.positive),
+            trial.scheme(step=1.0, positive=params.positive),
             Model(weights, prior, params.subsets),
             support=task.support,
             trusted=task.trusted,

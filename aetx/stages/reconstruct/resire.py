@@ -14,7 +14,7 @@ from aetx.core.choice import ChosenParams, Steps, Trial, chosen_forecast, solved
 from aetx.core.tomography import Task, forecast_bytes, reconstruction_task, require_memory
 from aetx.kernels.fourier_slice import FourierProjector
 from aetx.kernels.projection import Projector
-from aetx.kernels.reconstruction import Reconstruction, Scheme, descend
+from aetx.kernels.reconstruction import Reconstruction, descend
 from aetx.model import TILT_SERIES, VOLUME
 
 
@@ -110,7 +110,7 @@ def resire(
         return descend(
             task.projector,
             task.images,
-            Scheme(trial.iterations, trial.tolerance, params.step, params.positive),
+            trial.scheme(params.step, params.positive),
             momentum=params.momentum,
             support=task.support,
             trusted=task.trusted,

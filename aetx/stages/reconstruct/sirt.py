@@ -9,7 +9,7 @@ from aetx.core import optional, stage
 from aetx.core.choice import ChosenParams, Trial, chosen_forecast, solved
 from aetx.core.tomography import Task, reconstruction_task
 from aetx.kernels import reconstruction
-from aetx.kernels.reconstruction import Reconstruction, Scheme
+from aetx.kernels.reconstruction import Reconstruction
 from aetx.model import TILT_SERIES, VOLUME
 
 
@@ -48,7 +48,7 @@ def sirt(
         return reconstruction.sirt(
             task.projector,
             task.images,
-            Scheme(trial.iterations, trial.tolerance, params.step, params.positive),
+            trial.scheme(params.step, params.positive),
             support=task.support,
             trusted=task.trusted,
             held=task.held,

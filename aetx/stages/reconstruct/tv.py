@@ -8,7 +8,7 @@ from pydantic import Field
 from aetx.core import optional, stage
 from aetx.core.choice import RegularisedParams, Strength, Trial, chosen_forecast, solved
 from aetx.core.tomography import Task, reconstruction_task
-from aetx.kernels.reconstruction import Reconstruction, Scheme
+from aetx.kernels.reconstruction import Reconstruction
 from aetx.kernels.total_variation import fista
 from aetx.model import TILT_SERIES, VOLUME
 
@@ -56,7 +56,7 @@ def tv(
         return fista(
             task.projector,
             task.images,
-            Scheme(trial.iterations, trial.tolerance, params.step, params.positive),
+            trial.scheme(params.step, params.positive),
             trial.strength,
             support=task.support,
             trusted=task.trusted,

@@ -11,7 +11,7 @@ from pydantic import Field
 from aetx.core import Forecast, InputSizes, Length, stage
 from aetx.core.tomography import BoxParams, forecast_of, reconstructed, reconstruction_task
 from aetx.kernels.filtering import back_projection
-from aetx.kernels.reconstruction import Watch
+from aetx.kernels.reconstruction import Scheme, Watch
 from aetx.model import TILT_SERIES, VOLUME
 
 
@@ -53,6 +53,6 @@ def wbp(series: xr.Dataset, params: WbpParams, *, device: str, memory: int | Non
     task = reconstruction_task(series, None, params, device=device, memory=memory)
     diameter = None if params.diameter is None else params.diameter / task.step
     volume = back_projection(task.projector, task.images, params.window, params.cutoff, diameter)
-    watch = Watch(task.images, task.trusted, None, 0.0)
+    watch = Watch(task.images, task.trusted, None, Scheme(1, 0.0, 1.0, positive=False))
     watch.see(torch.zeros_like(task.images))
     return reconstructed(series, task, watch.result(volume, task.projector.project(volume)))
