@@ -130,15 +130,23 @@ def peers() -> None:
             print(f"{text}  {found}  memory so far {peak_memory()}", flush=True)
 
 
+def turned(density: NDArray[np.float32], theta: float) -> NDArray[np.float32]:
+    """Return a volume (z, y, x) in the frame of the image at theta about y, by cubic splines: r = R p."""
+    c, s = np.cos(theta), np.sin(theta)
+    matrix = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+    centre = np.array(density.shape) // 2
+    found: NDArray[np.float32] = scipy.ndimage.affine_transform(density, matrix, centre - matrix @ centre, order=3)
+    return found
+
+
 def vesicle() -> None:
     """Print how well the phantom of GENFIRE-Python comes back from 60 tilts, and from as few as 21."""
-    with mrcfile.open(DATA / "genfire_vesicle" / "vesicle.mrc") as file:
+    with mrcfile.open(DATA / "genfire_vesicle" / "vesicle.mrc", permissive=True) as file:
         density = np.asarray(file.data, np.float32)
     axes = {axis: centred_axis(axis, 64, 1.0) for axis in "zyx"}
     truth = xr.Dataset({"density": (("z", "y", "x"), density, {"units": "1/angstrom"})}, axes)
     for theta in (np.linspace(-88.5, 88.5, 60), np.linspace(-70, 70, 21)):
-        # The image at theta is the sum along z of the volume turned back about y, by cubic splines.
-        images = [scipy.ndimage.rotate(density, -angle, (0, 2), reshape=False, order=3).sum(0) for angle in theta]
+        images = [turned(density, angle).sum(0) for angle in np.deg2rad(theta)]
         series = series_of(np.array(images, np.float32), theta, 1.0, "1")
         for name, (kind, params) in METHODS.items():
             if params is EXPERIMENT:
