@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from aetx.kernels.image_shift import F32, Flags, shifted
 from aetx.kernels.projection import F64, Grid, Projector
-from aetx.kernels.reconstruction import Scheme, descend, whole_rays
+from aetx.kernels.reconstruction import Scheme, descend, mean_of_seen, whole_rays
 
 STEPS = 2
 """Gauss-Newton steps for each volume."""
@@ -22,6 +22,8 @@ FLOOR = 1e-6
 """Least power of the residuals at any frequency, as a fraction of the mean."""
 SLOPE = np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12
 """Derivative by five points, exact for polynomials of fourth order."""
+DAMPING = 0.7
+"""Part of each change that is made: errors that alternate from tilt to tilt would swing for ever without."""
 NUISANCE = 2
 """Unknowns before shift and turn: scale and background."""
 
@@ -74,13 +76,16 @@ class Matched:
     error
         Standard errors of shift along x and y, in pixels, and of the turn about the camera's x, y, z, in radian; NaN
         where not free. Shape (tilts, 5).
+    asked
+        What one more round would change in them, the same shape.
     misfit
         sum|image - projection| / sum|image| of each image, from a volume that did not know it, before the first round
-        and after each: shape (rounds + 1, tilts).
+        and after each: shape (at most rounds + 1, tilts).
     """
 
     poses: Poses
     error: F64
+    asked: F64
     misfit: F64
 
 
@@ -97,6 +102,9 @@ def matched(images: F32, trusted: Flags, volume: Grid, image: Grid, start: Poses
     residuals of all images there, so that what the others cannot predict does not count. The covariance is
     H**-1 (sum of r**2 j j^T + prior) H**-1, with the weighted residual r and derivatives j and H = sum of j j^T +
     prior: it holds for noise and errors of prediction whose size varies over the image.
+
+    The rounds end once the mean misfit of the held-out images does not fall, and the poses with the least are kept:
+    errors that grow smoothly with the tilt are told weakly, and gather noise in each round.
 
     Images do not tell a turn and a translation of the whole specimen; these are kept as they were.
 
@@ -115,22 +123,24 @@ def matched(images: F32, trusted: Flags, volume: Grid, image: Grid, start: Poses
     device
         Where torch computes.
     """
-    poses, misfits = start, []
-    error = np.full((len(images), 5), np.nan)
+    poses, misfits, best = start, [], np.inf
+    kept, told, asked = start, np.full((len(images), 5), np.nan), np.zeros((len(images), 5))
     for number in range(plan.rounds + 1):
         moved = np.stack([shifted(one, -step) for one, step in zip(images, poses.shift, strict=True)])
-        if plan.whole:
-            trusted = trusted & whole_rays(poses.turned, image, volume)
-        volumes = _held_out(moved, trusted, volume, image, poses.turned, plan, device)
-        change, error, misfit = _fit(moved, trusted, volumes, poses, plan, last=number == plan.rounds)
+        seen = trusted & whole_rays(poses.turned, image, volume) if plan.whole else trusted
+        volumes = _held_out(moved, seen, volume, image, poses.turned, plan, device)
+        change, error, misfit = _fit(moved, seen, volumes, poses, plan)
         misfits.append(misfit)
-        if number == plan.rounds:
+        mean = mean_of_seen(misfit)
+        if number > 0 and not mean < best:
             break
         change = _without_gauge(change, poses.turned, plan.freedom > 0)
+        best, kept, told, asked = mean, poses, error, change
+        change = DAMPING * change
         poses = _changed(poses, change)
         if np.abs(change[:, :2]).max() < plan.settled[0] and np.abs(change[:, 2:]).max() < plan.settled[1]:
             break
-    return Matched(poses, error, np.array(misfits))
+    return Matched(kept, told, asked, np.array(misfits))
 
 
 @dataclass(frozen=True)
@@ -170,13 +180,11 @@ def _held_out(
     return made
 
 
-def _fit(
-    images: F32, trusted: Flags, volumes: list[_Unseen], poses: Poses, plan: Plan, last: bool
-) -> tuple[F64, F64, F64]:
+def _fit(images: F32, trusted: Flags, volumes: list[_Unseen], poses: Poses, plan: Plan) -> tuple[F64, F64, F64]:
     """Return shift and turn that fit each image best, shape (tilts, 5), their errors, and R1 before."""
     count = len(images)
     change, error, misfit = np.zeros((count, 5)), np.full((count, 5), np.nan), np.zeros(count)
-    for step in range(1 if last else STEPS):
+    for step in range(STEPS):
         here = _changed(Poses(poses.turned, np.zeros((count, 2))), change)
         plain, deep = np.empty_like(images), np.empty_like(images)
         for one in volumes:
@@ -192,8 +200,7 @@ def _fit(
             if step == 0:
                 total = np.abs(images[i][trusted[i]]).sum(dtype=float)
                 misfit[i] = np.abs(residual[i]).sum() / total if total > 0 else np.nan
-            if not last:
-                change[i] += found
+            change[i] += found
     return change, error, misfit
 
 

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize_scalar
 
@@ -140,3 +141,33 @@ def position(across: F64, theta: F64, variance: F64) -> Position:
     inverse = np.linalg.pinv((basis * weight[:, None]).T @ (basis * weight[:, None]))
     excess = float(((residual * weight) ** 2).sum()) / max(1, len(theta) - 3)
     return Position(float(best[0]), float(np.sqrt(inverse[0, 0] * excess)), residual)
+
+
+def falling(theta: F64) -> NDArray[np.bool_]:
+    """Tell which tilts are below the one before; equal ones go with that one, the first ones with the next."""
+    way = np.sign(np.diff(theta))
+    moved = np.flatnonzero(way)
+    if not moved.size:
+        return np.zeros(theta.size, bool)
+    last = np.maximum.accumulate(np.where(way != 0, np.arange(way.size), moved[0]))
+    return np.concatenate([[way[moved[0]] < 0], way[last] < 0])
+
+
+def backlash(turn: F64, theta: F64, down: NDArray[np.bool_], error: F64) -> tuple[float, float]:
+    """Return by how much more falling images are turned, beside a parabola in theta, and its standard error, radian.
+
+    Parameters
+    ----------
+    turn, error
+        About the tilt axis, and its standard error, radian, shape (tilts,).
+    theta
+        Stated tilts, radian.
+    down
+        Which of them fell.
+    """
+    basis = np.stack([np.ones_like(theta), theta, theta**2, down.astype(float)], axis=1)
+    weight = 1 / np.maximum(error, 1e-3 * float(np.median(error)) + 1e-12)
+    scaled = basis * weight[:, None]
+    best = np.linalg.lstsq(scaled, turn * weight, rcond=None)[0]
+    excess = float(((turn - basis @ best) ** 2 * weight**2).sum()) / max(1, theta.size - basis.shape[1])
+    return float(best[3]), float(np.sqrt(np.linalg.pinv(scaled.T @ scaled)[3, 3] * excess))

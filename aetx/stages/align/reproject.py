@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
@@ -73,4 +74,8 @@ def reproject(series: xr.Dataset, params: ReprojectParams, *, device: str, memor
         turned=None if params.turn == "none" else found.poses.turned,
         turn_error=found.error[:, 2:],
     )
-    return made.assign(r_free=("tilt", found.misfit[-1], ONE), r_free_history=("round", found.misfit.mean(axis=1), ONE))
+    return made.assign(
+        r_free=("tilt", found.misfit[np.argmin(found.misfit.mean(axis=1))], ONE),
+        r_free_before=("tilt", found.misfit[0], ONE),
+        r_free_history=("round", found.misfit.mean(axis=1), ONE),
+    )
