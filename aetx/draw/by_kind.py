@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import xarray as xr
 
+from aetx.draw.alignment import alignment
 from aetx.draw.atoms import atoms
 from aetx.draw.classes import classes
 from aetx.draw.columns import columns
@@ -24,7 +25,9 @@ from aetx.model import kind_of
 
 
 def _series(dataset: xr.Dataset) -> list[Picture]:
-    return residual(dataset) if {"model", "residual", "r1"} <= set(dataset.variables) else tilt_series(dataset)
+    if {"model", "residual", "r1"} <= set(dataset.variables):
+        return residual(dataset)
+    return [*tilt_series(dataset), *alignment(dataset)]
 
 
 def _atoms(dataset: xr.Dataset) -> list[Picture]:
