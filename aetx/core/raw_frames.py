@@ -78,4 +78,4 @@ def averaged(series: xr.Dataset, made: dict[str, xr.DataArray], frames: int) -> 
         if name not in grids:
             one = values * step
             found = found.assign({name: (one.dims, one.astype(values.dtype).data, {"units": "angstrom"})})
-    return found.assign(frames=("tilt", np.full(series.sizes["tilt"], frames), {"units": "1"}))
+    return found

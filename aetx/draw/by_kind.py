@@ -16,6 +16,7 @@ from aetx.draw.frames import frames
 from aetx.draw.picture import Picture
 from aetx.draw.raw_series import raw_series
 from aetx.draw.refined import refined
+from aetx.draw.registered import registered
 from aetx.draw.residual import residual
 from aetx.draw.scan_series import scan_series
 from aetx.draw.score import score
@@ -27,7 +28,7 @@ from aetx.model import kind_of
 def _series(dataset: xr.Dataset) -> list[Picture]:
     if {"model", "residual", "r1"} <= set(dataset.variables):
         return residual(dataset)
-    return [*tilt_series(dataset), *alignment(dataset)]
+    return [*tilt_series(dataset), *registered(dataset), *alignment(dataset)]
 
 
 def _atoms(dataset: xr.Dataset) -> list[Picture]:

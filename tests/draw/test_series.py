@@ -13,6 +13,8 @@ import xarray as xr
 from aetx.draw import Picture, draw
 from aetx.draw.focal_series import _radial
 from aetx.model import FOCAL_SERIES, SCAN_SERIES
+from aetx.stages.prepare.frames import frames as prepare_frames
+from aetx.stages.prepare.scan import scan
 
 Make = Callable[[str], xr.Dataset]
 
@@ -120,6 +122,13 @@ def test_raw_frames_are_drawn_with_the_direction_of_their_scan(specimen: Make) -
     turned = series.assign_coords(scan_direction=("frame", [0.0, 90.0, 0.0], {"units": "degree"}))
     assert list(panels(draw(turned)[0]))[1] == "θ = \u221260.0°, frame 1, scan 90°"
     assert good(draw(series.isel(tilt=[1]))) == ["images", "course"]
+
+
+def test_a_series_made_of_frames_is_drawn_with_their_shifts_and_lines(specimen: Make) -> None:
+    raw = specimen("raw_series")
+    usual = ["images", "intensity", "angles"]
+    assert good(draw(prepare_frames(raw))) == [*usual, "frames"]
+    assert good(draw(scan(raw, rounds=2))) == [*usual, "frames", "lines"]
 
 
 def test_a_sequence_is_drawn_as_frames_and_their_course(specimen: Make) -> None:

@@ -50,7 +50,7 @@ def test_the_drift_is_found_and_undone_within_frames_too(turn: float) -> None:
     made = frames(raw((1.9, -0.8), turn=turn))
     slow = -0.8 * np.cos(np.deg2rad(turn)) - 1.9 * np.sin(np.deg2rad(turn))
     later = 1 / (1 - slow / (SIZE * STEP))  # the scan meets what drifts along with it again after this time
-    for name, drift in (("shift_x", 1.9 * later), ("shift_y", -0.8 * later)):
+    for name, drift in (("frame_x", 1.9 * later), ("frame_y", -0.8 * later)):
         assert_allclose(made[name].values, np.tile([-drift, 0, drift], (2, 1)), atol=1e-4)
     inner = made["image"].values[0, 12:-12, 12:-12] - still()[12:-12, 12:-12]
     assert np.abs(inner).max() < 0.02 * still().max()
@@ -61,7 +61,7 @@ def test_the_drift_is_found_and_undone_within_frames_too(turn: float) -> None:
 def test_a_pause_between_frames_is_reckoned_with() -> None:
     made = frames(raw((1.2, 0.8), pause=0.5), pause=0.5)
     met = 1.8 / (1 - 0.8 / (SIZE * STEP))
-    assert_allclose(made["shift_x"][0], [-met, 0, met], atol=1e-4)
+    assert_allclose(made["frame_x"][0], [-met, 0, met], atol=1e-4)
     assert np.abs(made["image"].values[0, 12:-12, 12:-12] - still()[12:-12, 12:-12]).max() < 0.02 * still().max()
 
 
@@ -74,8 +74,8 @@ def test_noise_is_averaged_and_its_variance_told() -> None:
     assert 0.7 < told.mean() / (still()[12:-12, 12:-12].mean() / 3) < 1, "that of counts, less what a spline smooths"
     assert np.corrcoef(told[0].ravel(), still()[12:-12, 12:-12].ravel())[0, 1] > 0.8
     later = np.array([-1, 0, 1]) / (1 - 1.4 / (SIZE * STEP))
-    error = np.hypot(made["shift_x"] - later, made["shift_y"] - 1.4 * later)
-    expected = np.hypot(made["shift_x_error"], made["shift_y_error"])
+    error = np.hypot(made["frame_x"] - later, made["frame_y"] - 1.4 * later)
+    expected = np.hypot(made["frame_x_error"], made["frame_y_error"])
     assert 0.4 < float(np.sqrt((error**2).mean()) / np.sqrt((expected**2).mean())) < 2
     assert made["variance"].attrs["units"] == "count**2"
 

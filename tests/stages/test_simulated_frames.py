@@ -53,7 +53,7 @@ def test_every_pixel_shows_the_atoms_where_the_scan_was_at_that_time(directions:
 
 def test_the_drift_goes_on_from_frame_to_frame_and_the_truth_is_its_mean() -> None:
     made = frames(scene(), frames=4, drift=2.0, drift_direction=30.0, pause=0.5, noise="none")
-    step = np.diff(made["true_shift_x"].values, axis=1), np.diff(made["true_shift_y"].values, axis=1)
+    step = np.diff(made["true_frame_x"].values, axis=1), np.diff(made["true_frame_y"].values, axis=1)
     assert_allclose(step[0], 3 * np.cos(np.pi / 6))
     assert_allclose(step[1], 3 * np.sin(np.pi / 6))
     lines = made["true_line_x"].values

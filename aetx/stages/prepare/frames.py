@@ -45,7 +45,7 @@ def frames(series: xr.Dataset, params: FramesParams) -> xr.Dataset:
     """One image for each tilt: the mean of its frames, moved to where they agree.
 
     The shifts of all pairs of frames (correlation of what lies between `smoothing` and `background` in size) give the
-    place of each by least squares: `shift_x` and `shift_y`, how far its content lies from the mean of all frames, with
+    place of each by least squares: `frame_x` and `frame_y`, how far its content lies from the mean of all frames, with
     standard errors that hold for noise that is independent from pixel to pixel. A first round with smoothing four
     times as wide keeps a lattice from being taken for its neighbour. A drift s from one frame to the next also shears
     and stretches each frame of height H, by v = s / (1 + pause + s_slow / H) from its first row to its last, as content
@@ -65,7 +65,7 @@ def frames(series: xr.Dataset, params: FramesParams) -> xr.Dataset:
         problem = Problem("prepare.frames: series", "scan_direction", found, wanted, "use the stage prepare.scan")
         raise InputError(problem)
     step, count = pixel_size(series), series.sizes["frame"]
-    per_frame = ["shift_y", "shift_x", "shift_y_error", "shift_x_error"]
+    per_frame = ["frame_y", "frame_x", "frame_y_error", "frame_x_error"]
     names = ["image", "variance", "mask", *per_frame]
     made = xr.apply_ufunc(
         _average,

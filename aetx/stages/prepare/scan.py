@@ -72,7 +72,7 @@ def scan(series: xr.Dataset, params: ScanParams) -> xr.Dataset:
     the fast part of the jitter is found.
 
     `line_x` and `line_y` hold how far the content had moved when a row was scanned, `line_error` the standard error
-    along the row, `jitter` its standard deviation for each tilt; `shift_x` and `shift_y` the means of each frame.
+    along the row, `jitter` its standard deviation for each tilt; `frame_x` and `frame_y` the means of each frame.
     `variance` and `mask` are those of `prepare.frames`. With `combine: fast`, waves come from the scans that run along
     them (weights cos**2 of the angle between): less distorted, and noisier: 1.4 times the variance.
 
@@ -83,7 +83,7 @@ def scan(series: xr.Dataset, params: ScanParams) -> xr.Dataset:
     """
     step, count = pixel_size(series), series.sizes["frame"]
     turns = np.deg2rad(directions(series))
-    names = ["image", "variance", "mask", "line_y", "line_x", "line_error", "shift_y", "shift_x", "jitter"]
+    names = ["image", "variance", "mask", "line_y", "line_x", "line_error", "frame_y", "frame_x", "jitter"]
     made = xr.apply_ufunc(
         _mended,
         series["image"],

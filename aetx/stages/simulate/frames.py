@@ -98,7 +98,7 @@ def frames(series: xr.Dataset, params: FramesParams) -> xr.Dataset:
     counts = gain * Poisson(dose / K * d**2 * (p + background (1 + v))) + offset + Normal(0, read_noise) as
     `simulate.acquisition` has it. What was drawn is kept: `true_line_x` and `true_line_y`, how far the content had
     moved when a row was scanned, along x and y; their means over the rows of each frame without the jitter,
-    `true_shift_x` and `true_shift_y`; and `true_drift_x`, `true_drift_y` in the time of a frame.
+    `true_frame_x` and `true_frame_y`; and `true_drift_x`, `true_drift_y` in the time of a frame.
 
     The motion within one row is left out: it is 1/n of that within a frame.
 
@@ -131,8 +131,8 @@ def frames(series: xr.Dataset, params: FramesParams) -> xr.Dataset:
         dose=("tilt", np.full(count, params.dose), {"units": "e/angstrom**2"}),
         true_line_x=(("tilt", "frame", "y"), line_x.data, length),
         true_line_y=(("tilt", "frame", "y"), line_y.data, length),
-        true_shift_x=(("tilt", "frame"), shift.data[..., 0], length),
-        true_shift_y=(("tilt", "frame"), shift.data[..., 1], length),
+        true_frame_x=(("tilt", "frame"), shift.data[..., 0], length),
+        true_frame_y=(("tilt", "frame"), shift.data[..., 1], length),
         true_drift_x=("tilt", drift.data[..., 0], length),
         true_drift_y=("tilt", drift.data[..., 1], length),
     ).assign_coords(scan_direction=("frame", params.directions, {"units": "degree"}))
