@@ -21,9 +21,9 @@ class CorrelateParams(Params):
     """Parameters of `correlate`."""
 
     stretch: bool = Field(True, description="stretch the neighbour by the ratio of cosines, as a flat specimen is")
-    fine: Length = Field(3.0, ge=0, le=1000, description="Gaussian width of the smoothing before images are correlated")
+    fine: Length = Field(1.0, ge=0, le=1000, description="Gaussian width of the smoothing before images are correlated")
     coarse: Length | None = Field(
-        None, gt=0, le=1e5, description="Gaussian width of the smooth image that is subtracted; none for no such image"
+        4.0, gt=0, le=1e5, description="Gaussian width of the smooth image that is subtracted; none for no such image"
     )
     whitening: float = Field(
         0.0, ge=0, le=1, description="from 0 for cross correlation to 1 for phase correlation: power of the amplitudes"
@@ -51,9 +51,10 @@ def correlate(series: xr.Dataset, params: CorrelateParams) -> xr.Dataset:
     between the images; `correlation` is the coefficient of each image with its neighbour. Where no peak is in reach
     an image goes where its neighbour goes, and its errors are NaN.
 
-    Neighbours are different projections of what is not flat: shifts across the axis drift along the chain by a few
-    percent of its width. It is the start for series that no centre of mass aligns; finer stages follow. Shifts that a
-    translation of the specimen makes are not told by projections, and are those of the first image.
+    Neighbours are different projections of what is not flat: shifts drift along the chain, by a few percent of the
+    width of a particle, which the errors do not know. It is the start for series that no centre of mass aligns; finer
+    stages follow. Shifts that a translation of the specimen makes are not told by projections, and are those of the
+    first image.
 
     References
     ----------
