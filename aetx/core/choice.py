@@ -96,8 +96,8 @@ def solved(
     A few tilts are held out at even steps, never the outermost ones, and the iteration runs on the others until R free
     no longer falls (`PATIENCE`). A strength is sought from its default on in factors of 4,
     towards where R free falls, and then in factors of 2 around the best. The volume is then made of all tilts.
-    The search is kept: `r_work` and `r_free` of each trial and step, the `strength` of each trial, and
-    `best_iterations`, `best_strength`, and `mean_r_free` there.
+    The search is kept: `r_work` and `r_free` of each trial and step, the `strength` of each trial and the
+    `r_free_trial` by which it is judged, `best_iterations`, `best_strength`, and `mean_r_free` there.
     """
     if not params.chooses:
         assert params.iterations != "auto"
@@ -172,6 +172,11 @@ class _Search:
         made = {
             "r_work": (("trial", "step"), r_work, {**one, "long_name": "R1 of the tilts used in the search"}),
             "r_free": (("trial", "step"), r_free, {**one, "long_name": "R1 of the tilts held out in the search"}),
+            "r_free_trial": (
+                "trial",
+                [self.least(row) for row in order],
+                {**one, "long_name": "R free by which each is judged"},
+            ),
             "best_iterations": ((), steps, {**one, "long_name": "iterations at the least R free"}),
             "mean_r_free": ((), self.least(best), {**one, "long_name": "R free at the iterations chosen"}),
         }

@@ -104,3 +104,35 @@ def iterations(dataset: xr.Dataset) -> list[Picture]:
     work, free = (float(dataset[name].sel(iteration=best)) for name in ("r_work", "r_free"))
     said = f"R free is least after {best} iterations: {free:.4g} held out, {work:.4g} used; mean of the tilts dashed."
     return [Picture("held-out", "Held-out images", said, made)]
+
+
+def choice(dataset: xr.Dataset) -> Picture:
+    """Return how held-out tilts chose the iterations, or the weight of a prior, of a reconstruction."""
+    steps, best = dataset["step"].values, int(dataset["best_iterations"])
+    weights = dataset["strength"].values if "strength" in dataset.variables else None
+    chosen = 0 if weights is None else int(np.flatnonzero(weights == float(dataset["best_strength"]))[0])
+    made = style.figure(3.0)
+    panels = np.atleast_1d(made.subplots(1, 1 if weights is None else 2))
+    left = style.chart(panels[0], "iterations", "R factor", "Images used and held out")
+    others = [row for row in range(dataset.sizes["trial"]) if row != chosen]
+    for row in others:
+        label = "held out, other strengths" if row == others[0] else None
+        left.plot(steps[1:], dataset["r_free"].values[row, 1:], color=style.LINE, linewidth=1.0, label=label)
+    for name, words, colour in (("r_free", "held out", style.ORANGE), ("r_work", "used", style.BLUE)):
+        left.plot(steps[1:], dataset[name].values[chosen, 1:], color=colour, linewidth=1.6, label=words)
+    if steps[-1] > 30:
+        left.set_xscale("log")
+    free = float(dataset["mean_r_free"])
+    left.set_ylim(0, min(left.get_ylim()[1], 3 * free))  # the first steps may lie above
+    style.marker(left, best, "used")
+    style.legend(left, loc="best")
+    text = f"R free is {free:.4g} after {best} iterations, those of the volume, which is made of all images."
+    if weights is not None:
+        right = style.chart(panels[1], "strength", "R free", "Weight of the prior")
+        right.plot(weights, dataset["r_free_trial"].values, "o-", color=style.ORANGE, markersize=4, linewidth=1.4)
+        right.set_xscale("log")
+        right.set_xticks(weights, [f"{weight:.2g}" for weight in weights])
+        right.minorticks_off()
+        style.marker(right, float(weights[chosen]), "best")
+        text += f" Of {len(weights)} strengths, {weights[chosen]:.4g} has the least."
+    return Picture("choice", "What held-out images chose", text, made)

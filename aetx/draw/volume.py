@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aetx.draw import style
+from aetx.draw.held_out import choice
 from aetx.draw.picture import Picture
 from aetx.draw.score import per_tilt_and_convergence
 from aetx.draw.tilt_series import beam_directions, extent_of, reduced
@@ -27,7 +28,8 @@ def volume(dataset: xr.Dataset) -> list[Picture]:
     found = [_slices(dataset), _projections(dataset)]
     if min(dataset["density"].shape) >= 8:  # a thinner one has no spectrum worth the name
         found.append(_power(dataset))
-    return found + per_tilt_and_convergence(dataset)
+    found += per_tilt_and_convergence(dataset)
+    return [*found, choice(dataset)] if {"r_free", "best_iterations"} <= set(dataset.variables) else found
 
 
 def central(values: xr.DataArray, edge: int) -> xr.DataArray:

@@ -40,8 +40,8 @@ class Scheme:
 
     At most `iterations` steps; stop when `SPAN` steps lowered the mean R1 by less than the fraction `tolerance` (0:
     never), or when R free of the pixels held out fell by less than the fraction `patience` in the last third of the
-    steps, at least `SPAN` (0: never); `step` is relative to what the method says; `positive` keeps the density from falling
-    below zero.
+    steps, at least `SPAN` (0: never); `step` is relative to what the method says; `positive` keeps the density from
+    falling below zero.
     """
 
     iterations: int
