@@ -19,7 +19,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +100,7 @@ def images(peers: str | None) -> None:
         "gaussian": lambda image: gaussian_filter(image, 1.0),
         "means": lambda image: denoise_nl_means(image, 5, 6, 0.8 * NOISE, fast_mode=True, sigma=NOISE),
         "variation": lambda image: denoise_tv_chambolle(image, NOISE),
-        **{name: lambda image, name=name: collaborate(image, NOISE, PROFILES[name]) for name in PROFILES},
+        **{name: partial(collaborate, noise=NOISE, profile=one) for name, one in PROFILES.items()},
     }
     peer = run_peers(peers, noisy) if peers else {}
     print("dB (CPU-s)".ljust(12) + "".join(name.rjust(16) for name in (*filters, *(["bm3d"] if peer else []))))
@@ -117,7 +119,8 @@ def run_peers(python: str, noisy: dict[str, F32]) -> dict[str, tuple[NDArray[np.
     """Return what bm3d makes of each image, and its processor seconds."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "noisy.npz"
-        np.savez(source, **{name: image.astype(float) for name, image in noisy.items()})
+        arrays: dict[str, Any] = {name: image.astype(float) for name, image in noisy.items()}
+        np.savez(source, **arrays)
         subprocess.run([python, "-c", PEERS, str(source), str(NOISE), folder], check=True)
         spent = json.loads((Path(folder) / "seconds.json").read_text(encoding="utf-8"))
         return {name: (np.load(Path(folder) / f"{name}.npy"), spent[name]) for name in noisy}
@@ -125,7 +128,7 @@ def run_peers(python: str, noisy: dict[str, F32]) -> dict[str, tuple[NDArray[np.
 
 def flat() -> None:
     """Print the bias of each filter on flat fields, per cent of the level, and what is left of the noise."""
-    options = {"gain": 1.0, "rescaled": False}
+    options: dict[str, Any] = {"gain": 1.0, "rescaled": False}
     filters: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
         "general": lambda series: bm3d(series, profile="general", **options),
         "atomic": lambda series: bm3d(series, **options),
@@ -162,9 +165,7 @@ def atoms() -> None:
     torch.set_num_threads(accuracy_asi.THREADS)
     true = accuracy_asi.truth()
     filters: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
-        **{
-            f"gaussian {width}": lambda series, width=width: gaussian(series, width=width) for width in (0.2, 0.3, 0.45)
-        },
+        **{f"gaussian {width}": partial(gaussian, width=width) for width in (0.2, 0.3, 0.45)},
         "bm3d general": lambda series: bm3d(series, profile="general"),
         "bm3d atomic": bm3d,
         "bm3d half": lambda series: gaussian(bm3d(series, profile="general", deviation=0.5), width=0.2),
