@@ -26,7 +26,7 @@ class MbirParams(RegularisedParams):
     iterations: Steps = Field(
         20, description="greatest number of passes; auto for the number at which R free of held-out tilts is least"
     )
-    strength: Strength = Field(0.5, description="weight of the prior; auto for that at which R free is least")
+    strength: Strength = Field(0.2, description="weight of the prior; auto for that at which R free is least")
     transition: float = Field(
         0.3, gt=0, le=100, description="difference of neighbours above which edges are kept, in mean densities"
     )
