@@ -94,7 +94,7 @@ def denoise(image: F32, noise: float, profile: Profile) -> F32:
 
 def _filtered(image: F32, pilot: F32, noise: float, settings: Pass, *, wiener: bool) -> F32:
     """Return the image filtered in stacks of blocks that are alike in the pilot."""
-    size, (rows, columns) = settings.block, image.shape
+    size, reach, (rows, columns) = settings.block, settings.search // 2, image.shape
     forward, inverse = _matrices(settings.transform, size)
     window = np.kaiser(size, settings.taper).astype(np.float32)
     block = (0,) * size
@@ -109,10 +109,10 @@ def _filtered(image: F32, pilot: F32, noise: float, settings: Pass, *, wiener: b
     _filter_stacks(
         coefficients,
         guide,
-        pilot,
+        np.pad(pilot, ((0, 0), (reach, reach))),
         _places(rows, size, settings.step),
         _places(columns, size, settings.step),
-        settings.search // 2,
+        reach,
         np.float32(settings.similarity / 255**2 * size**2),
         _slots(settings.most),
         forward,
@@ -240,7 +240,7 @@ def _filter_stacks(
 
     `noise` is the threshold of the first pass. In the Wiener pass the power of a coefficient is that of the `guide`.
     """
-    size, columns, most = len(block), pilot.shape[1], slots.shape[1]
+    size, columns, most = len(block), weights.shape[1], slots.shape[1]
     found = np.empty((lefts.size, most), np.int64)
     stack = np.zeros((size, most * size), np.float32)
     spectrum, power = np.zeros_like(stack), np.zeros_like(stack)
@@ -276,69 +276,67 @@ def _filter_stacks(
 
 @njit(**COMPILED)
 def _match(
-    image: F32, top: int, lefts: NDArray[np.int64], reach: int, limit: float, found: NDArray[np.int64], block: Size
+    padded: F32, top: int, lefts: NDArray[np.int64], reach: int, limit: float, found: NDArray[np.int64], block: Size
 ) -> None:
     """Write the places (row * columns + column) of the blocks most like each reference block of a row, best first.
 
     -1 where there are no more whose sum of squared differences is below the limit. For each displacement, the squared
-    differences of whole rows are summed down the columns, then along the row.
+    differences of whole rows are summed down the columns, then along the row, by fours. The image is `padded` by
+    `reach` columns on both sides, so that every displaced row is there; blocks that touch those columns are not taken.
     """
-    size, (rows, columns) = len(block), image.shape
+    size, rows, columns = len(block), padded.shape[0], padded.shape[1] - 2 * reach
+    fours = size // 4 * 4
     count, most = found.shape
     distance = np.full((count, most), limit, np.float32)
     worst = np.full(count, limit, np.float32)
     found[:] = -1
-    column, total = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    column, four = np.empty(columns, np.float32), np.empty(columns, np.float32)
     for v in range(2 * reach + 1):
         dy = (v + 1) // 2 if v % 2 else -(v // 2)
         if top + dy < 0 or top + dy + size > rows:
             continue
         for u in range(2 * reach + 1):
             dx = (u + 1) // 2 if u % 2 else -(u // 2)
-            left, right = max(0, -dx), min(columns, columns - dx)
-            width = right - left
-            if width < size:
-                continue
-            _differences(image, top, left, dy, dx, column[:width], size)
-            for k in range(width - size + 1):
-                summed = np.float32(0)
-                for j in range(size):
-                    summed += column[k + j]
-                total[k] = summed
+            _differences(padded, top, dy, reach, dx, column, block)
+            for k in range(columns - 3):
+                four[k] = (column[k] + column[k + 1]) + (column[k + 2] + column[k + 3])
             first, last = 0, count
-            while lefts[first] < left:
+            while first < last and lefts[first] + dx < 0:
                 first += 1
-            while lefts[last - 1] + size > right:
+            while first < last and lefts[last - 1] + dx + size > columns:
                 last -= 1
             for i in range(first, last):
-                summed = total[lefts[i] - left]
-                if summed < worst[i]:
+                total = np.float32(0)
+                for j in range(0, fours, 4):
+                    total += four[lefts[i] + j]
+                for j in range(fours, size):
+                    total += column[lefts[i] + j]
+                if total < worst[i]:
                     near, at = distance[i], found[i]
                     k = most - 1
-                    while k > 0 and near[k - 1] > summed:
+                    while k > 0 and near[k - 1] > total:
                         near[k], at[k] = near[k - 1], at[k - 1]
                         k -= 1
-                    near[k], at[k] = summed, (top + dy) * columns + lefts[i] + dx
+                    near[k], at[k] = total, (top + dy) * columns + lefts[i] + dx
                     worst[i] = near[most - 1]
 
 
 @njit(**COMPILED)
-def _differences(image: F32, top: int, left: int, dy: int, dx: int, column: F32, size: int) -> None:
-    """Write the squared differences between rows and displaced rows, summed down `size` rows, four at a time."""
-    width = column.size
-    right = left + width
+def _differences(padded: F32, top: int, dy: int, reach: int, dx: int, column: F32, block: Size) -> None:
+    """Write the squared differences between rows and displaced rows, summed down a block, four rows at a time."""
+    size, end = len(block), reach + column.size
     column[:] = 0
     for row in range(top, top + size // 4 * 4, 4):
-        a0, b0 = image[row, left:right], image[row + dy, left + dx : right + dx]
-        a1, b1 = image[row + 1, left:right], image[row + 1 + dy, left + dx : right + dx]
-        a2, b2 = image[row + 2, left:right], image[row + 2 + dy, left + dx : right + dx]
-        a3, b3 = image[row + 3, left:right], image[row + 3 + dy, left + dx : right + dx]
-        for k in range(width):
+        a0, b0 = padded[row, reach:end], padded[row + dy, reach + dx : end + dx]
+        a1, b1 = padded[row + 1, reach:end], padded[row + 1 + dy, reach + dx : end + dx]
+        a2, b2 = padded[row + 2, reach:end], padded[row + 2 + dy, reach + dx : end + dx]
+        a3, b3 = padded[row + 3, reach:end], padded[row + 3 + dy, reach + dx : end + dx]
+        for k in range(column.size):
             d0, d1, d2, d3 = a0[k] - b0[k], a1[k] - b1[k], a2[k] - b2[k], a3[k] - b3[k]
             column[k] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
     for row in range(top + size // 4 * 4, top + size):
-        a0, b0 = image[row, left:right], image[row + dy, left + dx : right + dx]
-        for k in range(width):
+        a0, b0 = padded[row, reach:end], padded[row + dy, reach + dx : end + dx]
+        for k in range(column.size):
             d0 = a0[k] - b0[k]
             column[k] += d0 * d0
 
