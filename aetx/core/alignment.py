@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from pydantic import Field
 
 from aetx.core.model_images import euler
+from aetx.core.params import Length, Params
 from aetx.core.stage import Forecast, InputSizes
 from aetx.core.tilts import NAMES, pose_coords
 from aetx.core.tomography import pixel_size
 from aetx.errors import InputError, Problem
+from aetx.kernels.centring import centre_of_mass
 from aetx.kernels.image_shift import F32, Flags, shifted, shifted_mask, shifted_variance
 from aetx.kernels.projection import F64
 
@@ -118,6 +121,50 @@ def _moved(series: xr.Dataset, shift: F64) -> dict[str, Any]:
         ]
         made["variance"] = (dims, np.stack(moved), variance.attrs)
     return made
+
+
+class MassParams(Params):
+    """How the specimen is told from what surrounds it."""
+
+    threshold: float = Field(
+        0.07, gt=0, lt=1, description="the specimen is what is above this fraction of the greatest smoothed value"
+    )
+    smooth: Length = Field(2.0, ge=0, le=100, description="Gaussian width of that smoothing")
+    margin: Length = Field(4.0, ge=0, le=1000, description="by how much the mask reaches beyond that")
+    rounds: int = Field(5, ge=1, le=100, description="most times that mask and background are found anew")
+
+
+class Centres(NamedTuple):
+    """Centre of mass of each image from the rotation centre, x, y in angstrom, its errors, what meets an edge."""
+
+    place: F64
+    error: F64
+    cut: Flags
+
+
+def centres_of_mass(stage: str, series: xr.Dataset, images: F32, trusted: Flags, params: MassParams) -> Centres:
+    """Return the centres of mass of images that `measured` has returned; refuse those that show no specimen."""
+    step, variance = pixel_size(series), pixel_variance(series, images)
+    found = [
+        centre_of_mass(
+            image,
+            seen,
+            None if variance is None else variance[i],
+            params.threshold,
+            params.smooth / step,
+            round(params.margin / step),
+            params.rounds,
+        )
+        for i, (image, seen) in enumerate(zip(images, trusted, strict=True))
+    ]
+    place, error = (np.array([getattr(one, name) for one in found]) * step for name in ("place", "error"))
+    lost = np.flatnonzero(~np.isfinite(place).all(axis=1))
+    if lost.size:
+        text = f"no specimen above the background in tilt {', '.join(map(str, lost[:5]))}"
+        fix = "subtract the background, or leave those images out"
+        raise InputError(Problem(f"{stage}: series", "image", text, "images of one specimen", fix))
+    corner = np.array([float(series["x"][0]), float(series["y"][0])])
+    return Centres(place + corner, error, np.array([one.cut > 0 for one in found]))
 
 
 def single_axis(series: xr.Dataset, most: float = 5.0) -> bool:

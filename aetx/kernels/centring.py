@@ -15,7 +15,7 @@ SOFT = 1.0
 
 
 class Centre(NamedTuple):
-    """Place of the centre of mass in pixels (x, y), its standard errors, and the share of the mask at the edges."""
+    """Centre of mass in pixels (x, y), its standard errors, and the share of the edges that the specimen takes."""
 
     place: F64
     error: F64
@@ -55,7 +55,7 @@ def centre_of_mass(
     values = image.astype(np.float64)
     soft = gaussian_filter(values, smooth)
     level = float(np.median(values[trusted]))
-    part = np.zeros(image.shape, bool)
+    part = largest = np.zeros(image.shape, bool)
     for _ in range(rounds):
         above = (soft - level > threshold * (float(soft[trusted].max()) - level)) & trusted
         names, count = label(above)
@@ -66,16 +66,20 @@ def centre_of_mass(
         if same or not outside.any():
             break
         level = float(values[outside].mean())
-    return _weighed(values, trusted, part, level, variance, margin)
+    edge = np.concatenate([largest[0], largest[-1], largest[:, 0], largest[:, -1]])
+    return Centre(*_weighed(values, trusted, part, level, variance, margin), float(edge.mean()))
 
 
-def _weighed(values: F64, trusted: Flags, part: Flags, level: float, variance: F32 | None, margin: int) -> Centre:
+def _weighed(
+    values: F64, trusted: Flags, part: Flags, level: float, variance: F32 | None, margin: int
+) -> tuple[F64, F64]:
+    """Return the centre of mass and its standard errors, NaN where there is no mass."""
     weight = np.clip(gaussian_filter(part.astype(np.float64), max(SOFT * margin / 2, 0.5), mode="nearest"), 0, 1)
     weight *= trusted
     mass = weight * (values - level)
     total = float(mass.sum())
     if total <= 0:
-        return Centre(np.full(2, np.nan), np.full(2, np.nan), float("nan"))
+        return np.full(2, np.nan), np.full(2, np.nan)
     sides = np.arange(values.shape[1])[None, :], np.arange(values.shape[0])[:, None]
     place = np.array([(mass * side).sum() / total for side in sides])
     outside = ~part & trusted
@@ -88,5 +92,4 @@ def _weighed(values: F64, trusted: Flags, part: Flags, level: float, variance: F
         if outside.any():
             square += float(arm.sum()) ** 2 * spread / int(outside.sum())
         error.append(square**0.5)
-    edge = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
-    return Centre(place, np.array(error), float(edge.mean()))
+    return place, np.array(error)

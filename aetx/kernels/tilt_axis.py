@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize_scalar
+from scipy.spatial.transform import Rotation
 
 from aetx.kernels.common_lines import C128, transforms
 from aetx.kernels.image_shift import F32
@@ -74,6 +75,21 @@ def azimuth(images: F32, grid: Grid, frequency: F64, reach: float, step: float) 
     count = len(images)
     error = float(np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum()))
     return Azimuth(float(found.x), error, trial, misfit)
+
+
+def azimuth_of(turned: F64) -> float:
+    """Return the angle from y of the mean axis about which images turn into each other, radian, counted from x to y.
+
+    Parameters
+    ----------
+    turned
+        R of each image, shape (tilts, 3, 3); the frame of the specimen does not matter.
+    """
+    first, second = np.triu_indices(len(turned), 1)
+    turns = np.einsum("nji,njk->nik", turned[first], turned[second])
+    axes = Rotation.from_matrix(turns).as_rotvec()
+    mean = (axes * np.where(axes[:, 1:2] < 0, -1.0, 1.0)).sum(axis=0)
+    return math.atan2(-mean[0], mean[1])
 
 
 def _laid(lines: C128, frequency: F64) -> C128:

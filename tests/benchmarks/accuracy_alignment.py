@@ -187,7 +187,7 @@ def main(cases: list[str]) -> None:
         for seed in (1, 2):
             chain(scene(32.0, 144, seed)[1], fine=True)
     if "large" in cases:
-        chain(scene(56.0, 232, 3)[1], fine=False)
+        chain(scene(56.0, 288, 3)[1], fine=False)
     for dose in ("1p6e5", "1p6e4"):
         if "asi" in cases:
             print(f"multislice images of 208 Si atoms, {dose}")

@@ -8,7 +8,7 @@ from aetx.core.tomography import rotations
 from aetx.errors import AetxWarning, InputError
 from aetx.kernels.pose_matching import translation_of
 from aetx.kernels.projection import rotation
-from aetx.stages.align.axis import axis
+from aetx.stages.align.axis import AxisParams, axis
 from aetx.stages.align.backlash import backlash
 from aetx.stages.align.centre import centre
 from aetx.stages.align.common_line import common_line
@@ -127,6 +127,9 @@ def test_the_direction_of_the_axis_is_found_with_its_sign_and_becomes_part_of_th
     assert float(made["azimuth"]) == pytest.approx(azimuth, abs=0.02)
     np.testing.assert_allclose(rotations(made), true, atol=1.5e-3)
     assert (made["stated_phi"].values == 0).all()
+    again = axis(made, position=False, resolution=3.0)
+    np.testing.assert_allclose(rotations(again), rotations(made), atol=1e-3)
+    assert (again["stated_phi"].values == 0).all()
     assert "mask" not in made
 
 
@@ -196,6 +199,8 @@ def test_images_that_show_nothing_or_are_not_finite_are_refused_by_number() -> N
 
 
 def test_parameters_without_use_are_refused() -> None:
+    with pytest.raises(ValueError, match="position: false leaves margin"):
+        AxisParams(position=False, margin=3.0)
     with pytest.raises(ValueError, match="turn: none"):
         ReprojectParams(turn="none", angle_error=1.0)
     with pytest.raises(ValueError, match="settled below"):

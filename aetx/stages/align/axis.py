@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import warnings
+from typing import Self
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from aetx.core import Angle, Forecast, InputSizes, Length, Params, stage
-from aetx.core.alignment import ANGLE, LENGTH, ONE, aligned, measured, pixel_variance, shift_forecast, single_axis
+from aetx.core import Angle, Forecast, InputSizes, Length, stage
+from aetx.core.alignment import (
+    ANGLE,
+    LENGTH,
+    ONE,
+    MassParams,
+    aligned,
+    centres_of_mass,
+    measured,
+    shift_forecast,
+    single_axis,
+)
 from aetx.core.tomography import grid, pixel_size, rotations
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import tilt_axis as kernel
-from aetx.kernels.centring import centre_of_mass
 from aetx.kernels.common_lines import frequencies
 from aetx.kernels.projection import rotation
 from aetx.model import TILT_SERIES
 
 
-class AxisParams(Params):
+class AxisParams(MassParams):
     """Parameters of `axis`."""
 
     reach: Angle = Field(5.0, gt=0, le=45, description="greatest angle between the axis and y that is tried")
     step: Angle = Field(0.1, gt=0, le=5, description="step between the angles that are tried")
     resolution: Length = Field(2.0, gt=0, le=1000, description="finest period along the axis that is compared")
     position: bool = Field(True, description="move all images so that the axis passes through the rotation centre")
-    threshold: float = Field(
-        0.07, gt=0, lt=1, description="the specimen is what is above this fraction of the greatest smoothed value"
-    )
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        void = sorted({"threshold", "smooth", "margin", "rounds"} & self.model_fields_set)
+        if not self.position and void:
+            raise ValueError(f"position: false leaves {', '.join(void)} without use")
+        return self
 
 
 def _forecast(inputs: InputSizes, params: AxisParams) -> Forecast:
@@ -42,7 +56,7 @@ def axis(series: xr.Dataset, params: AxisParams) -> xr.Dataset:
     Summed across the tilt axis, the images of one specimen are the same at all tilts. The `azimuth`, the angle from y
     of the direction in which they differ least, counted from x to y, becomes part of the poses,
 
-        R = Rz(azimuth) R_stated Rz(-azimuth)
+        R = Rz(turn) R_stated Rz(-turn),     turn = azimuth - azimuth of the stated poses
 
     so that no pixel is interpolated and an untilted image stays untilted. `azimuth_error` is the jackknife's over the
     images; `misfit` over `trial` is what was compared. An axis and its opposite look the same: which of them is meant
@@ -77,25 +91,20 @@ def axis(series: xr.Dataset, params: AxisParams) -> xr.Dataset:
     if abs(axis_at.angle) > np.deg2rad(params.reach - params.step):
         text = f"the axis seems to be {np.rad2deg(axis_at.angle):.2f} degrees from y, where the search ends"
         warnings.warn(f"{text}: raise 'reach', or turn the images", AetxWarning, stacklevel=2)
-    zero = np.zeros(1)
-    turn = rotation(np.array([axis_at.angle]), zero, zero)[0]
-    turned = turn @ rotations(series) @ turn.T
+    stated, zero = rotations(series), np.zeros(1)
+    turn = rotation(np.array([axis_at.angle - kernel.azimuth_of(stated)]), zero, zero)[0]
+    turned = turn @ stated @ turn.T
     count = len(images)
     shift, offset = np.zeros((count, 2)), (0.0, np.nan)
     if params.position:
-        variance = pixel_variance(series, images)
-        centres = [
-            centre_of_mass(image, seen, None if variance is None else variance[i], params.threshold, 2 / step, 10, 5)
-            for i, (image, seen) in enumerate(zip(images, trusted, strict=True))
-        ]
-        middle = np.array([one.place for one in centres]) + np.array(place.start[::-1])
+        centres = centres_of_mass("align.axis", series, images, trusted, params)
         across = np.array([np.cos(axis_at.angle), np.sin(axis_at.angle)])
         where = kernel.position(
-            middle @ across,
+            centres.place @ across,
             np.deg2rad(series["theta"].values.astype(float)),
-            np.array([one.error**2 for one in centres]) @ across**2,
+            centres.error**2 @ across**2,
         )
-        offset = where.offset * step, where.error * step
+        offset = where.offset, where.error
         shift = np.tile(offset[0] * across, (count, 1))
     made = aligned(series, shift, np.full((count, 2), np.nan), turned=turned)
     return made.assign(
