@@ -13,6 +13,7 @@ from aetx.draw.columns import columns
 from aetx.draw.field import field
 from aetx.draw.focal_series import focal_series
 from aetx.draw.frames import frames
+from aetx.draw.noise import noise
 from aetx.draw.picture import Picture
 from aetx.draw.raw_series import raw_series
 from aetx.draw.refined import refined
@@ -28,7 +29,7 @@ from aetx.model import kind_of
 def _series(dataset: xr.Dataset) -> list[Picture]:
     if {"model", "residual", "r1"} <= set(dataset.variables):
         return residual(dataset)
-    return [*tilt_series(dataset), *registered(dataset), *alignment(dataset)]
+    return [*tilt_series(dataset), *registered(dataset), *noise(dataset), *alignment(dataset)]
 
 
 def _atoms(dataset: xr.Dataset) -> list[Picture]:
