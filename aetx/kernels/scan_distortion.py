@@ -20,8 +20,10 @@ STIFFNESS = 1e-3
 """Weight of squared third differences of a spline against squared deviations: 1 % is lost at half the Nyquist rate."""
 NOTHING = 1e-6
 """Sum of weights below which no scan runs along a wave."""
-NEIGHBOURHOOD = 3.0
-"""Gaussian standard deviation over which the scatter of frames is averaged, pixel: to 9 % with three frames."""
+NEIGHBOURHOOD = 1.5
+"""Gaussian standard deviation over which the signal is averaged that the noise depends upon, pixel."""
+FLATTEST = 0.05
+"""Least variance of a pixel, as a share of the mean."""
 
 
 def drifting_lines(places: F64, pause: float, rows: int, within: bool) -> F64:
@@ -169,8 +171,9 @@ def _mirrored(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
 def mean_of(frames: F32, seen: Flags) -> tuple[F32, F32, Flags]:
     """Return the mean of frames over those that saw a pixel, its variance, and which pixels any of them saw.
 
-    The variance is the scatter of the frames about their mean, averaged over a neighbourhood of pixels, over the
-    number of frames; NaN where no two frames ever saw the same pixel there, as of a single frame.
+    The variance rises evenly with the signal, level + rise * signal, as that of counts does: both are fitted to the
+    scatter of the frames about their mean, by least squares over all pixels, against the mean of a neighbourhood. It is
+    that of one frame over the number of frames; NaN where no pixel was seen twice, as of a single frame.
 
     Parameters
     ----------
@@ -181,11 +184,16 @@ def mean_of(frames: F32, seen: Flags) -> tuple[F32, F32, Flags]:
     count = weight.sum(axis=0)
     usual = frames.mean(axis=0, dtype=np.float64)
     mean = np.where(count > 0, (weight * frames).sum(axis=0) / np.maximum(count, 1), usual)
-    square = (weight * (frames - mean) ** 2).sum(axis=0)
-    free = np.maximum(count - 1, 0)
-    total, many = (gaussian_filter(one, NEIGHBOURHOOD, mode="nearest") for one in (square, free))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        variance = np.where(many > 1e-6, total / many, np.nan) / np.maximum(count, 1)
+    free = count - 1
+    twice = free > 0
+    if not twice.any():
+        return mean.astype(np.float32), np.full(mean.shape, np.nan, np.float32), count > 0
+    signal = gaussian_filter(mean, NEIGHBOURHOOD, mode="nearest")
+    square = (weight * (frames - mean) ** 2).sum(axis=0)[twice] / free[twice]
+    middle, centre = float(square.mean()), float(signal[twice].mean())
+    away = signal[twice] - centre
+    rise = max(0.0, float((away * square).sum() / max((away**2).sum(), 1e-300)))
+    variance = np.maximum(middle + rise * (signal - centre), FLATTEST * middle) / np.maximum(count, 1)
     return mean.astype(np.float32), variance.astype(np.float32), count > 0
 
 

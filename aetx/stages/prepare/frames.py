@@ -51,8 +51,8 @@ def frames(series: xr.Dataset, params: FramesParams) -> xr.Dataset:
     and stretches each frame of height H, by v = s / (1 + pause + s_slow / H) from its first row to its last, as content
     that drifts along the slow direction meets the scan again later: with `within`, that is undone row by row.
 
-    Each frame is sampled once: a phase ramp along rows, a spline across. `variance` is that of the mean, from the
-    scatter of the frames, averaged over three pixels around; a single frame has none. `mask` holds what any of the
+    Each frame is sampled once: a phase ramp along rows, a spline across. `variance` is that of the mean:
+    level + rise * signal, fitted to the scatter of the frames; a single frame has none. `mask` holds what any of the
     frames saw. Frames of different scan directions are for `prepare.scan`, which also mends rows that tremble.
 
     References
