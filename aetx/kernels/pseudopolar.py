@@ -75,15 +75,15 @@ class PseudoPolar:
         one, other = (fan.transpose(values[..., number, :, :]) for number, fan in enumerate(self._fans))
         return one + other.transpose(-1, -2)
 
-    def weights(self) -> torch.Tensor:
-        """Return the area in frequency that each point stands for, shape (2, radial, slopes).
 
-        It is |m| times the step in slope over radial**2; the points at the origin share the square around it.
-        """
-        distance = np.abs(np.arange(self.radial) - self.radial // 2).astype(float)
-        area = np.where(distance > 0, 2 * distance / self.slopes, 1 / (2 * self.slopes)) / self.radial**2
-        whole = np.broadcast_to(area[None, :, None], (2, self.radial, self.slopes)).copy()
-        return torch.from_numpy(whole).to(self._fans[0].rows.device)
+def areas(radial: int, slopes: int) -> torch.Tensor:
+    """Return the area in frequency that each point stands for, shape (2, radial, slopes).
+
+    It is |m| times the step in slope over radial**2; the points at the origin share the square around it.
+    """
+    distance = np.abs(np.arange(radial) - radial // 2).astype(float)
+    area = np.where(distance > 0, 2 * distance / slopes, 1 / (2 * slopes)) / radial**2
+    return torch.from_numpy(np.broadcast_to(area[None, :, None], (2, radial, slopes)).copy())
 
 
 class _Fan:
@@ -236,19 +236,17 @@ def reconstruct(
     """
     device, width = str(images.device), images.shape[-1]
     radial = 2 * max(depth, width)
-    grid = PseudoPolar((depth, width), start, radial, slopes, torch.complex64, device)
     count = measured(lines, radial, slopes)
     mask = torch.from_numpy(count > 0).to(device)
-    share = grid.weights() * mask
-    wide = PseudoPolar(
-        (2 * depth - 1, 2 * width - 1), (1.0 - depth, 1.0 - width), radial, slopes, torch.complex128, device
-    )
-    lag = wide.transpose(share.to(torch.complex128)).real
+    share = areas(radial, slopes).to(device) * mask
+    lags, least = (2 * depth - 1, 2 * width - 1), (1.0 - depth, 1.0 - width)
+    lag = PseudoPolar(lags, least, radial, slopes, torch.complex64, device).transpose(share.to(torch.complex64)).real
     sizes = [int(scipy.fft.next_fast_len(2 * edge - 1, real=True)) for edge in (depth, width)]
     lag = torch.nn.functional.pad(lag, (0, sizes[1] - lag.shape[1], 0, sizes[0] - lag.shape[0]))
     factor = torch.fft.rfft2(torch.roll(lag, (1 - depth, 1 - width), (0, 1))).real
     bound = float(factor.max())
     factor = (factor / bound).to(torch.float32)
+    grid = PseudoPolar((depth, width), start, radial, slopes, torch.complex64, device)
     told = sections(images, start[1], lines, radial)
     each = share / bound / torch.from_numpy(np.maximum(count, 1)).to(device)
     target = torch.empty((len(images), depth, width), dtype=torch.float32, device=device)

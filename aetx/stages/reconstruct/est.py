@@ -20,7 +20,7 @@ from aetx.model import TILT_SERIES, VOLUME
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-ROWS = 32
+ROWS = 16
 """Rows of the images that are worked on at once."""
 STRAIGHT = 1e-3
 """Greatest phi and psi of a single tilt axis, degree."""
@@ -54,7 +54,7 @@ def _forecast(inputs: InputSizes, params: EstParams) -> Forecast:
     rows = min(ROWS, y)
     fans = max(kernel.BLOCK["cpu"], 4 * x * slopes) * 8 * 6 + 4 * x * (slopes + 2 * x) * 16 * 3
     slices = rows * x * x * 4 * 14
-    seconds = y * (params.iterations * x * x * 1e-7 + x * slopes * 2e-6) + 0.1
+    seconds = y * (params.iterations * x * x * 1e-7 + x * slopes * 3e-7) + 0.1
     return Forecast({"z": x, "y": y, "x": x}, memory=fans + slices + rows * tilts * x * 40, seconds=seconds)
 
 
