@@ -62,18 +62,36 @@ def frequencies(size: int, limit: float) -> F64:
     return np.arange(1, max(2, math.floor(limit * size) + 1)) / size
 
 
-def transforms(image: F32, grid: Grid, lines: F64, frequency: F64) -> C128:
-    """Return sum I(r) exp(-2 pi i k e.r) along lines e through the rotation centre, shape (lines, frequencies).
+def transforms(images: F32, grid: Grid, lines: F64, frequency: F64) -> C128:
+    """Return sum I(r) exp(-2 pi i k e.r) along lines e through the rotation centre.
 
     By the projection theorem it is the transform of the image summed across the line.
+
+    Parameters
+    ----------
+    images
+        Shape (tilts, y, x).
+    grid
+        Of the images, in pixels from the rotation centre.
+    lines
+        Directions x, y of length one, shape (lines, 2).
+    frequency
+        1/pixel.
+
+    Returns
+    -------
+    Shape (tilts, lines, frequencies).
     """
     y, x = (start + np.arange(size) for start, size in zip(grid.start, grid.shape, strict=True))
-    wide = image.astype(np.complex128)
-    made = np.empty((len(lines), len(frequency)), np.complex128)
-    for row, (across, up) in enumerate(lines):
-        right = np.exp(-2j * math.pi * np.outer(frequency * across, x))
-        down = np.exp(-2j * math.pi * np.outer(frequency * up, y))
-        made[row] = (down * (right @ wide.T)).sum(axis=1)
+    rows = images.reshape(-1, x.size).astype(np.float64)
+    made = np.empty((len(images), len(lines), len(frequency)), np.complex128)
+    for number, (across, up) in enumerate(lines):
+        phase = 2 * math.pi * across * np.outer(x, frequency)
+        even, odd = ((rows @ part).reshape(len(images), y.size, -1) for part in (np.cos(phase), np.sin(phase)))
+        down = 2 * math.pi * up * np.outer(y, frequency)
+        c, s = np.cos(down), np.sin(down)
+        made[:, number].real = (c * even - s * odd).sum(axis=1)
+        made[:, number].imag = -(s * even + c * odd).sum(axis=1)
     return made
 
 

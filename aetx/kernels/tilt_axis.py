@@ -55,7 +55,7 @@ def azimuth(images: F32, grid: Grid, frequency: F64, reach: float, step: float) 
 
     def lines(angle: float) -> C128:
         axis = np.array([[-math.sin(angle), math.cos(angle)]])
-        return np.stack([transforms(image, grid, axis, frequency)[0] for image in images])
+        return transforms(images, grid, axis, frequency)[:, 0]
 
     first = [lines(angle) for angle in trial]
     rough = int(np.argmin([_misfit(_laid(one, frequency)) for one in first]))

@@ -89,7 +89,7 @@ def _apart(series: xr.Dataset, images: np.ndarray, pairs: kernel.Pairs, params: 
         if params.space == "real":
             values = kernel.profiles(image, place, distinct, along).astype(complex)
         else:
-            values = kernel.transforms(image, place, distinct, frequency)
+            values = kernel.transforms(image[None], place, distinct, frequency)[0]
         for row, which in zip(mine, back.ravel(), strict=True):
             held[row] = values[which]
     first, second = np.stack(held[: len(pairs.first)]), np.stack(held[len(pairs.first) :])
