@@ -74,6 +74,13 @@ def test_a_perpendicular_beam_counts_where_the_slabs_meet() -> None:
     np.testing.assert_allclose(weight * 30, [0.5, 1.0], atol=1e-12)
 
 
+def test_slabs_lie_across_the_beams_as_seen_in_the_image() -> None:
+    beside = rotation(*np.deg2rad([[0.0, 45.0], [0.0, 90.0], [0.0, 0.0]]))  # the second beam runs along x = y
+    q = np.array([1 / 30]) / np.sqrt(2)
+    assert radermacher(beside, 0, q, -q, 30.0) * 30 == pytest.approx(0.5)
+    assert radermacher(beside, 0, q, q, 30.0) * 30 == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("name", list(WINDOWS))
 def test_windows_keep_the_mean_and_end_at_the_cutoff(name: str) -> None:
     found = windowed(np.array([0.0, 0.25, 0.5, 0.51]), name, 0.5)

@@ -95,3 +95,13 @@ def test_pixels_held_out_are_judged_and_not_fitted(method) -> None:  # type: ign
     torch.testing.assert_close(first.volume, second.volume)
     assert first.free.shape == (4,)
     assert first.free[-1] < 0.5 < second.free[-1]
+
+
+@pytest.mark.parametrize("method", [art, sart])
+def test_the_step_shrinks_from_sweep_to_sweep(method) -> None:  # type: ignore[no-untyped-def]
+    tool = Projector(turned(np.linspace(-70, 70, 5)), Grid.centred(*(SIZE,) * 3), Grid.centred(SIZE, SIZE))
+    images = tool.project(tool.volume_in(specimen()))
+    once, again = (method(tool, images, Scheme(count, 0.0, 0.8, positive=True), 1e-6) for count in (1, 3))
+    torch.testing.assert_close(again.volume, once.volume, rtol=1e-3, atol=1e-5)
+    longer = method(tool, images, Scheme(3, 0.0, 0.8, positive=True), 1.0)
+    assert longer.history[-1] < 0.9 * once.history[-1]
