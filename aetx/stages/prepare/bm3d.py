@@ -38,7 +38,7 @@ def _forecast(inputs: InputSizes, params: Bm3dParams) -> Forecast:
     tried = sum(one.search**2 * (one.block + 8) / one.step for one in (first, second))
     stacked = sum(one.most * one.block**2 / one.step**2 for one in (first, second))
     memory = area * (12 * second.block + 60) + 2**16
-    return Forecast(sizes, memory=memory, seconds=sizes.get("tilt", 1) * area * (tried * 7e-11 + stacked * 2.5e-9))
+    return Forecast(sizes, memory=memory, seconds=sizes.get("tilt", 1) * area * (tried * 1e-10 + stacked * 4e-9))
 
 
 @stage(

@@ -41,7 +41,7 @@ def _forecast(inputs: InputSizes, params: DenoiseParams) -> Forecast:
     sizes = inputs["series"][0]
     area = sizes.get("y", 1) * sizes.get("x", 1)
     means = params.method == "non_local_means"
-    each = 1.2e-8 * (2 * params.reach + 1) ** 2 if means else 2e-6
+    each = 6e-9 * (2 * params.reach + 1) ** 2 if means else 4e-7
     return Forecast(sizes, memory=area * (60 if means else 120) + 2**14, seconds=sizes.get("tilt", 1) * area * each)
 
 
