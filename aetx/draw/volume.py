@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aetx.draw import style
+from aetx.draw.fourier_points import fourier_points
 from aetx.draw.held_out import choice
 from aetx.draw.picture import Picture
 from aetx.draw.score import per_tilt_and_convergence
@@ -28,7 +29,7 @@ def volume(dataset: xr.Dataset) -> list[Picture]:
     found = [_slices(dataset), _projections(dataset)]
     if min(dataset["density"].shape) >= 8:  # a thinner one has no spectrum worth the name
         found.append(_power(dataset))
-    found += per_tilt_and_convergence(dataset)
+    found += per_tilt_and_convergence(dataset) + fourier_points(dataset)
     return [*found, choice(dataset)] if {"r_free", "best_iterations"} <= set(dataset.variables) else found
 
 
