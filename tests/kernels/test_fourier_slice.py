@@ -7,7 +7,7 @@ from aetx.kernels.fourier_slice import FourierProjector
 from aetx.kernels.projection import F64, Grid, rotation
 
 SIGMA = 1.4
-PLACES = np.array([[3.0, -2.0, 4.0], [-5.0, 1.5, -2.0]])
+PLACES = np.array([[5.0, -5.0, 4.5], [-5.5, 4.5, -4.0]])
 
 
 def turned() -> F64:

@@ -156,7 +156,12 @@ def test_pixels_of_little_weight_hardly_matter(tool: Projector, images: torch.Te
     assert difference < 0.05 * float(once.volume.max())
 
 
-def test_too_many_subsets_do_not_run_away(tool: Projector, images: torch.Tensor) -> None:
-    model = Model(torch.ones_like(images), EdgePrior(0.01, 0.1), 100)
-    found = mbir(tool, images, replace(PLAIN, iterations=60), model)
-    assert found.history[-1] < 1.2 * found.history.min()
+def test_too_many_subsets_do_not_run_away(tool: Projector) -> None:
+    many = Projector(
+        rotation(*np.deg2rad([np.zeros(40), np.linspace(-70, 70, 40), np.zeros(40)])), tool.volume, tool.image
+    )
+    clean = many.project(many.volume_in(specimen()))
+    images = clean + 0.3 * torch.as_tensor(np.random.default_rng(7).standard_normal(clean.shape).astype(np.float32))
+    model = Model(torch.ones_like(images), EdgePrior(1e-3, 0.1), 10)
+    found = mbir(many, images, replace(PLAIN, iterations=60), model)
+    assert found.history[-1] < 1.02 * found.history.min()
