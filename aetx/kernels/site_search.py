@@ -23,6 +23,8 @@ HOPELESS = 0.5
 """Height below which a site is taken away without asking again, over the least one."""
 FIRST = Plan(rounds=12, inner=15, tolerance=0.05)
 """How far the poses are fitted before any site is judged: wrong ones make true atoms look false."""
+AFRESH = Plan(rounds=6, inner=12, tolerance=0.003)
+"""How far the others are fitted without the sites that are doubted: one of two that share an atom has far to go."""
 CLEARLY = 1.5
 """Ratio of the heights of two atoms that are too close from which the higher one stays where it is."""
 CALM = 4
@@ -138,7 +140,7 @@ def search(
             next_number += len(more)
         if not changes and not more:
             state, changes, more = doubted(
-                scene, fitted, relative, noise, rules, free, short, prior, begin, asked, barred, next_number
+                scene, fitted, relative, noise, rules, free, AFRESH, prior, begin, asked, barred, next_number
             )
             if not changes and not more and not ask:
                 break
@@ -216,15 +218,18 @@ def doubted(
     barred: F64,
     next_number: int,
 ) -> tuple[State, list[Entry], list[Entry]]:
-    """Take out the sites that stand out as low, once each, and return the atoms that the images ask for again.
+    """Take out the sites that stand low or close, once each, and return the atoms that the images ask for again.
 
     Two sites that share one atom, and an atom that sits astray between its place and another, look like this: no
     small move mends them. What is asked for at the same place is the same atom, and no change.
     """
     state = fitted.state
-    doubtful = (low(relative, rules.doubt) | (relative < rules.least)) & ~np.isin(state.number, sorted(asked))
-    doubtful &= scene.shown(state, WHOLE)
     near = cKDTree(state.position)
+    doubtful = low(relative, rules.doubt) | (relative < rules.least)
+    if len(relative) > 1:
+        away = np.asarray(near.query(state.position, 2)[0])[:, 1]
+        doubtful |= low(away, rules.doubt) & low(relative, 1.0)
+    doubtful &= scene.shown(state, WHOLE) & ~np.isin(state.number, sorted(asked))
     out: list[int] = []
     for i in np.flatnonzero(doubtful)[np.argsort(relative[doubtful], kind="stable")]:
         if not set(out).intersection(near.query_ball_point(state.position[i], 1.5 * rules.separation)):
