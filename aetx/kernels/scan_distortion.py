@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,28 +137,34 @@ def _basis(place: F64) -> tuple[NDArray[np.intp], F64]:
     return whole - 1, weight
 
 
-def turned_back(frame: F32, turn: float, order: Literal[0, 5]) -> F32:
-    """Return a frame of a turned scan in the axes of the specimen, shape (rows, columns).
+def turned_back(frame: F32, seen: Flags, turn: float) -> tuple[F32, Flags]:
+    """Return a frame of a turned scan in the axes of the specimen, and which of its pixels were seen.
 
     Parameters
     ----------
-    frame
-        Shape (rows, columns): pixel (u, v) from its centre n // 2 is at Rz(turn) (u, v) in the specimen.
+    frame, seen
+        Shape (rows, columns): pixel (u, v) from the centre n // 2 is at Rz(turn) (u, v) in the specimen.
     turn
         Radian, from x towards y.
-    order
-        Of the splines that sample it.
+
+    Returns
+    -------
+    The same shapes, by splines of fifth order; quarters of a turn move pixels as they are. What was not seen goes on as
+    if mirrored at the edge.
     """
     if turn == 0:
-        return frame
+        return frame, seen
     rows, columns = frame.shape
     c, s = round(math.cos(turn), 12), round(math.sin(turn), 12)
     y, x = (np.arange(rows) - rows // 2)[:, None], np.arange(columns) - columns // 2
     place = np.stack([y * c - x * s + rows // 2, y * s + x * c + columns // 2])
-    if c * s == 0:  # a quarter of a turn: pixels stay whole
-        row, column = (_mirrored(one.astype(np.intp), size) for one, size in zip(place, frame.shape, strict=True))
-        return frame[row, column]
-    return np.asarray(map_coordinates(frame, place, np.float32, order=order, mode="mirror"))
+    row, column = nearest = np.round(place).astype(np.intp)
+    inside = np.all([(at >= 0) & (at < size) for at, size in zip(nearest, frame.shape, strict=True)], axis=0)
+    row, column = _mirrored(row, rows), _mirrored(column, columns)
+    saw = inside & seen[row, column]
+    if c * s == 0:
+        return frame[row, column], saw
+    return np.asarray(map_coordinates(frame, place, np.float32, order=5, mode="mirror")), saw
 
 
 def _mirrored(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:

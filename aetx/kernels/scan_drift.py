@@ -82,7 +82,7 @@ def _even(drift: F64, turns: F64, rows: int, pause: float) -> F64:
 def _upright(frames: F32, turns: F64, lines: F64) -> F32:
     """Return frames straightened and in the axes of the specimen."""
     made = [
-        turned_back(straightened(frame, line[:, 0], line[:, 1])[0], float(angle), 5)
+        turned_back(*straightened(frame, line[:, 0], line[:, 1]), float(angle))[0]
         for frame, line, angle in zip(frames, lines, turns, strict=True)
     ]
     return np.stack(made)

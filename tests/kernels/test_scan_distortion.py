@@ -60,8 +60,18 @@ def test_a_turned_scan_is_turned_back(degrees: float) -> None:
     c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     v, u = ROWS[:, None] - 32, ROWS[None, :] - 32
     frame = smooth(u * s + v * c + 32, u * c - v * s + 32).astype(np.float32)
-    made = turned_back(frame, float(np.deg2rad(degrees)), 5)
+    made, seen = turned_back(frame, np.ones(frame.shape, bool), float(np.deg2rad(degrees)))
+    lost = {0.0: 0, 90.0: 64, -90.0: 64, 180.0: 127}  # of even sizes, the first row or column comes from beyond
+    assert seen.sum() == 64 * 64 - lost[degrees] if degrees in lost else 0.7 < seen.mean() < 0.95
     assert_allclose(made[16:-16, 16:-16], smooth(ROWS[:, None], ROWS[None, :])[16:-16, 16:-16], atol=2e-3)
+
+
+def test_of_an_oblong_frame_at_right_angles_only_what_it_saw_counts() -> None:
+    frame = np.arange(20 * 41.0).reshape(20, 41).astype(np.float32)
+    made, seen = turned_back(frame, np.ones(frame.shape, bool), np.pi / 2)
+    assert_array_equal(np.flatnonzero(seen.any(axis=0)), np.arange(11, 31))  # x = -v
+    assert made[10, 20] == frame[10, 20]
+    assert made[12, 17] == frame[13, 22], "two below and three left of the centre: two right, three below in the scan"
 
 
 def test_lines_of_an_even_drift_lie_where_a_clock_says() -> None:

@@ -94,9 +94,7 @@ def _average(images: np.ndarray, *, params: FramesParams, step: float, turn: flo
             warnings.warn(text, AetxWarning, stacklevel=2)
         lines = scan_distortion.drifting_lines(places[i], params.pause, rows, params.within)
         made = [scan_distortion.straightened(*each) for each in zip(one, lines[..., 0], lines[..., 1], strict=True)]
-        moved, seen = (np.stack(part) for part in zip(*made, strict=True))
-        back = [scan_distortion.turned_back(each, turn, 5) for each in moved]
-        saw = [scan_distortion.turned_back(each.astype(np.float32), turn, 0) > 0.5 for each in seen]
+        back, saw = zip(*(scan_distortion.turned_back(*each, turn) for each in made), strict=True)
         mean[i], variance[i], mask[i] = scan_distortion.mean_of(np.stack(back), np.stack(saw))
         c, s = np.cos(turn), np.sin(turn)
         places[i] = places[i] @ np.array([[c, -s], [s, c]])

@@ -114,13 +114,8 @@ def _mended(images: np.ndarray, *, params: ScanParams, step: float, turns: np.nd
         width = max(params.width / step, 1.0)
         found = scan_lines.found_lines(one, turns, start, width, params.smooth, params.across, params.rounds)
         made = [scan_distortion.straightened(*each) for each in zip(one, *np.moveaxis(found.place, -1, 0), strict=True)]
-        back = np.stack(
-            [scan_distortion.turned_back(each, turn, 5) for (each, _), turn in zip(made, turns, strict=True)]
-        )
-        saw = [
-            scan_distortion.turned_back(seen.astype(np.float32), t, 0) for (_, seen), t in zip(made, turns, strict=True)
-        ]
-        seen = np.stack(saw) > 0.5
+        upright = [scan_distortion.turned_back(*each, turn) for each, turn in zip(made, turns, strict=True)]
+        back, seen = (np.stack(part) for part in zip(*upright, strict=True))
         mean[i], variance[i], mask[i] = scan_distortion.mean_of(back, seen)
         if params.combine == "fast":
             mean[i], more = scan_distortion.along_the_rows(np.where(seen, back, mean[i]), turns)
