@@ -24,7 +24,7 @@ NEAR = 3
 
 
 class Azimuth(NamedTuple):
-    """Angle of the axis from y, in radian, counted from x to y, and its standard error; trials and their misfit."""
+    """By how much the axis is turned from where it is stated, radian, from x to y; its error; trials, their misfit."""
 
     angle: float
     error: float
@@ -32,8 +32,8 @@ class Azimuth(NamedTuple):
     misfit: F64
 
 
-def azimuth(images: F32, grid: Grid, frequency: F64, reach: float, step: float) -> Azimuth:
-    """Return the direction of the tilt axis of a single-axis series.
+def azimuth(images: F32, grid: Grid, stated: F64, frequency: F64, reach: float, step: float) -> Azimuth:
+    """Return by how much the tilt axis of a single-axis series is turned in all images.
 
     The images summed across the axis are the same for all tilts, but for a shift. For each trial direction the
     transforms of these sums are shifted upon each other; the misfit is what then differs from their mean, as a
@@ -46,6 +46,8 @@ def azimuth(images: F32, grid: Grid, frequency: F64, reach: float, step: float) 
         Shape (tilts, y, x), each with the same total.
     grid
         Of the images, in pixels from the rotation centre.
+    stated
+        Where the axis is stated to lie in each image: angle from y, radian, shape (tilts,).
     frequency
         Spatial frequencies that are compared, 1/pixel.
     reach, step
@@ -53,9 +55,14 @@ def azimuth(images: F32, grid: Grid, frequency: F64, reach: float, step: float) 
     """
     trial = np.asarray(np.arange(-round(reach / step), round(reach / step) + 1) * step, float)
 
+    apart, member = np.unique(np.round(stated, 9), return_inverse=True)
+
     def lines(angle: float) -> C128:
-        axis = np.array([[-math.sin(angle), math.cos(angle)]])
-        return transforms(images, grid, axis, frequency)[:, 0]
+        made = np.empty((len(images), len(frequency)), np.complex128)
+        for number, one in enumerate(apart):
+            axis = np.array([[-math.sin(one + angle), math.cos(one + angle)]])
+            made[member == number] = transforms(images[member == number], grid, axis, frequency)[:, 0]
+        return made
 
     first = [lines(angle) for angle in trial]
     rough = int(np.argmin([_misfit(_laid(one, frequency)) for one in first]))
@@ -85,11 +92,23 @@ def azimuth_of(turned: F64) -> float:
     turned
         R of each image, shape (tilts, 3, 3); the frame of the specimen does not matter.
     """
+    mean = _mean_axis(turned)
+    return math.atan2(-mean[0], mean[1])
+
+
+def axes_in(turned: F64) -> F64:
+    """Return the angle from y at which one axis of the specimen, that of all turns, lies in each image, radian."""
+    axis = _mean_axis(turned.transpose(0, 2, 1))
+    seen = np.einsum("tij,i->tj", turned, axis)
+    return np.asarray(np.arctan2(-seen[:, 0], seen[:, 1]))
+
+
+def _mean_axis(turned: F64) -> F64:
+    """Return the mean axis of transpose(R_i) R_j over all pairs, its y above zero."""
     first, second = np.triu_indices(len(turned), 1)
     turns = np.einsum("nji,njk->nik", turned[first], turned[second])
     axes = Rotation.from_matrix(turns).as_rotvec()
-    mean = (axes * np.where(axes[:, 1:2] < 0, -1.0, 1.0)).sum(axis=0)
-    return math.atan2(-mean[0], mean[1])
+    return np.asarray((axes * np.where(axes[:, 1:2] < 0, -1.0, 1.0)).sum(axis=0))
 
 
 def _laid(lines: C128, frequency: F64) -> C128:

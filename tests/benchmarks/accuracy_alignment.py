@@ -158,6 +158,7 @@ def chain(series: xr.Dataset, fine: bool) -> xr.Dataset:
         ("align.common_line", common_line),
         ("align.common_line real", lambda one: common_line(one, space="real")),
         ("align.reproject", reproject),
+        ("align.axis, again", lambda one: axis(one, position=False)),
     ]
     if fine:
         steps.append(("align.reproject, fine", lambda one: reproject(one, pixel=STEP, iterations=100, rounds=3)))

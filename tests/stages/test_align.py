@@ -133,6 +133,14 @@ def test_the_direction_of_the_axis_is_found_with_its_sign_and_becomes_part_of_th
     assert "mask" not in made
 
 
+def test_what_is_known_of_single_images_helps_to_find_the_axis() -> None:
+    wrong = np.random.default_rng(1).uniform(-3, 3, TILTS)
+    stated = poses() @ rotation(np.deg2rad(wrong), 0 * wrong, 0 * wrong)
+    turn = rotation(np.deg2rad([1.2]), np.zeros(1), np.zeros(1))[0]
+    made = axis(draw(turn @ stated @ turn.T, wander(), stated=stated), position=False, resolution=3.0)
+    np.testing.assert_allclose(rotations(made), turn @ stated @ turn.T, atol=2e-3)
+
+
 def test_the_position_of_the_axis_is_found_though_the_specimen_is_off_it() -> None:
     turned = poses()
     carried = np.einsum("tij,i->tj", turned, [1.5, -0.5, 2.0])[:, :2]

@@ -32,7 +32,7 @@ from aetx.model import TILT_SERIES
 class AxisParams(MassParams):
     """Parameters of `axis`."""
 
-    reach: Angle = Field(5.0, gt=0, le=45, description="greatest angle between the axis and y that is tried")
+    reach: Angle = Field(5.0, gt=0, le=45, description="greatest turn of the axis that is tried")
     step: Angle = Field(0.1, gt=0, le=5, description="step between the angles that are tried")
     resolution: Length = Field(2.0, gt=0, le=1000, description="finest period along the axis that is compared")
     position: bool = Field(True, description="move all images so that the axis passes through the rotation centre")
@@ -53,14 +53,16 @@ def _forecast(inputs: InputSizes, params: AxisParams) -> Forecast:
 def axis(series: xr.Dataset, params: AxisParams) -> xr.Dataset:
     """Poses whose tilt axis has the direction that the images tell, and images moved so that it is in the middle.
 
-    Summed across the tilt axis, the images of one specimen are the same at all tilts. The `azimuth`, the angle from y
-    of the direction in which they differ least, counted from x to y, becomes part of the poses,
+    Summed across the tilt axis, the images of one specimen are the same at all tilts. The turn from the stated axis in
+    which they differ least becomes part of the poses,
 
-        R = Rz(turn) R_stated Rz(-turn),     turn = azimuth - azimuth of the stated poses
+        R = Rz(turn) R_stated Rz(-turn)
 
-    so that no pixel is interpolated and an untilted image stays untilted. `azimuth_error` is the jackknife's over the
-    images; `misfit` over `trial` is what was compared. An axis and its opposite look the same: which of them is meant
-    is the sign of theta, see `measure.hand`.
+    so that no pixel is interpolated and an untilted image stays untilted. What the poses know of single images is
+    used: after `align.reproject`, which finds how images are turned to each other better than how all are turned, the
+    stage finds the rest. `azimuth` is the angle of the axis from y, counted from x to y, and `azimuth_error` the
+    jackknife's over the images; `misfit` over `trial` is what was compared. An axis and its opposite look the same:
+    which of them is meant is the sign of theta, see `measure.hand`.
 
     The position is the constant in offset + x0 cos theta - z0 sin theta, fitted to the centres of mass across the
     axis; all images are moved by this `axis_offset`, in which errors of single images (`align.centre`,
@@ -75,30 +77,33 @@ def axis(series: xr.Dataset, params: AxisParams) -> xr.Dataset:
     (alignment by what all tilts share).
     """
     if not single_axis(series):
-        found = "phi or psi beyond 5 degrees"
+        what = "phi or psi beyond 5 degrees"
         fix = "use align.common_line and align.reproject, which know any poses"
-        raise InputError(Problem("align.axis: series", "phi, psi", found, "tilts about one axis near y", fix))
+        raise InputError(Problem("align.axis: series", "phi, psi", what, "tilts about one axis near y", fix))
     if series.sizes["tilt"] < 4:
-        found = f"{series.sizes['tilt']} images"
-        raise InputError(Problem("align.axis: series", "tilt", found, "at least 4", "take more tilts"))
+        what = f"{series.sizes['tilt']} images"
+        raise InputError(Problem("align.axis: series", "tilt", what, "at least 4", "take more tilts"))
     images, trusted = measured("align.axis", series)
     step = pixel_size(series)
     place = grid(series, "yx", step)
     total = images.sum(axis=(1, 2), dtype=float)
     scaled = (images * (np.median(total) / total)[:, None, None]).astype(np.float32) if (total > 0).all() else images
     frequency = frequencies(max(place.shape), min(step / params.resolution, 0.5))
-    axis_at = kernel.azimuth(scaled, place, frequency, np.deg2rad(params.reach), np.deg2rad(params.step))
-    if abs(axis_at.angle) > np.deg2rad(params.reach - params.step):
-        text = f"the axis seems to be {np.rad2deg(axis_at.angle):.2f} degrees from y, where the search ends"
-        warnings.warn(f"{text}: raise 'reach', or turn the images", AetxWarning, stacklevel=2)
     stated, zero = rotations(series), np.zeros(1)
-    turn = rotation(np.array([axis_at.angle - kernel.azimuth_of(stated)]), zero, zero)[0]
+    found = kernel.azimuth(
+        scaled, place, kernel.axes_in(stated), frequency, np.deg2rad(params.reach), np.deg2rad(params.step)
+    )
+    if abs(found.angle) > np.deg2rad(params.reach - params.step):
+        text = f"the axis seems to be {np.rad2deg(found.angle):.2f} degrees from where it is stated"
+        warnings.warn(f"{text}, and the search ends there: raise 'reach'", AetxWarning, stacklevel=2)
+    turn = rotation(np.array([found.angle]), zero, zero)[0]
     turned = turn @ stated @ turn.T
+    direction = kernel.azimuth_of(turned)
     count = len(images)
     shift, offset = np.zeros((count, 2)), (0.0, np.nan)
     if params.position:
         centres = centres_of_mass("align.axis", series, images, trusted, params)
-        across = np.array([np.cos(axis_at.angle), np.sin(axis_at.angle)])
+        across = np.array([np.cos(direction), np.sin(direction)])
         where = kernel.position(
             centres.place @ across,
             np.deg2rad(series["theta"].values.astype(float)),
@@ -108,9 +113,9 @@ def axis(series: xr.Dataset, params: AxisParams) -> xr.Dataset:
         shift = np.tile(offset[0] * across, (count, 1))
     made = aligned(series, shift, np.full((count, 2), np.nan), turned=turned)
     return made.assign(
-        azimuth=((), np.rad2deg(axis_at.angle), ANGLE),
-        azimuth_error=((), np.rad2deg(axis_at.error), ANGLE),
+        azimuth=((), np.rad2deg(direction), ANGLE),
+        azimuth_error=((), np.rad2deg(found.error), ANGLE),
         axis_offset=((), offset[0], LENGTH),
         axis_offset_error=((), offset[1], LENGTH),
-        misfit=("trial", axis_at.misfit, ONE),
-    ).assign_coords(trial=("trial", np.rad2deg(axis_at.trial), ANGLE))
+        misfit=("trial", found.misfit, ONE),
+    ).assign_coords(trial=("trial", np.rad2deg(direction - found.angle + found.trial), ANGLE))
