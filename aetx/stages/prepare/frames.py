@@ -27,7 +27,7 @@ def _forecast(inputs: InputSizes, _: FramesParams) -> Forecast:
     frames = sizes.pop("frame", 1)
     area = sizes.get("y", 1) * sizes.get("x", 1)
     pairs = frames * (frames - 1) / 2
-    seconds = sizes.get("tilt", 1) * area * (pairs * 4.5e-6 + frames * 1e-6)
+    seconds = sizes.get("tilt", 1) * area * (pairs * 1.2e-6 + frames * 0.5e-6)
     return Forecast(sizes, memory=area * (400 + 40 * frames), seconds=seconds + 0.01)
 
 

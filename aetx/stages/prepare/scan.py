@@ -44,8 +44,8 @@ def _forecast(inputs: InputSizes, params: ScanParams) -> Forecast:
     frames = sizes.pop("frame", 1)
     area = sizes.get("y", 1) * sizes.get("x", 1)
     pairs = frames * (frames - 1) / 2
-    seconds = sizes.get("tilt", 1) * area * (pairs * 6e-6 + frames * (4e-6 + params.rounds * 1.5e-6))
-    return Forecast({**sizes, "frame": frames}, memory=area * (500 + 60 * frames), seconds=seconds + 0.01)
+    seconds = sizes.get("tilt", 1) * area * (pairs * 1.5e-6 + frames * (1e-6 + params.rounds * 0.9e-6))
+    return Forecast({**sizes, "frame": frames}, memory=area * (350 + 40 * frames), seconds=seconds + 0.01)
 
 
 @stage(
