@@ -143,6 +143,7 @@ def test_pixels_that_are_not_trusted_keep_their_values_and_spoil_no_others() -> 
     assert decibel(made[mask], platinum()[mask[0]]) > decibel(image[mask], platinum()[mask[0]]) + 5
     unknown = general(series_of(np.where(mask, image, np.nan)))["image"].values
     assert_array_equal(np.isnan(unknown), ~mask)
+    assert_array_equal(unknown[mask], made[mask])
 
 
 def test_the_settings_for_atoms_need_larger_blocks() -> None:
