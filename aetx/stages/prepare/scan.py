@@ -68,8 +68,8 @@ def scan(series: xr.Dataset, params: ScanParams) -> xr.Dataset:
     towards its neighbours as its standard error demands. The jitter is estimated with it.
 
     From scans of one direction, motion that is the same in each and even over a few lines cannot be told from the
-    shape of the specimen, but for an even drift: about a third of their common jitter stays. From a single scan, only
-    the fast part of the jitter is found.
+    shape of the specimen, but for an even drift: two thirds of their common jitter stay at usual doses. From a single
+    scan, only the fast part of the jitter is found.
 
     `line_x` and `line_y` hold how far the content had moved when a row was scanned, `line_error` the standard error
     along the row, `jitter` its standard deviation for each tilt; `frame_x` and `frame_y` the means of each frame.
