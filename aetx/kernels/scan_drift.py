@@ -96,7 +96,7 @@ def _from_places(
     bands: tuple[Band, Band],
     reach: tuple[float, float],
 ) -> F64:
-    """Return the drift (y, x) in the time of a frame, v = s / (1 + pause + s_down / rows), from scans of one direction."""
+    """Return the drift (y, x) in the time of a frame from scans of one way: v = s / (1 + pause + s_down / rows)."""
     places, _ = registered(frames[chosen], *bands, reach[1], reach[0])
     late = chosen - chosen.mean()
     step = (late[:, None] * places).sum(axis=0) / (late**2).sum()
