@@ -126,6 +126,14 @@ def test_the_noise_of_the_series_is_used_and_then_dropped() -> None:
     assert_array_equal(made["image"], general(series_of(image), **numbers)["image"])
 
 
+def test_stages_follow_each_other_without_computing() -> None:
+    image = 3 * poisson(np.stack([platinum()] * 3)) + 20
+    whole = bm3d(noise(series_of(image)), profile="general")
+    lazy = bm3d(noise(series_of(image).chunk(tilt=2, y=50)), profile="general")
+    assert lazy["image"].chunks is not None
+    assert_array_equal(lazy["image"], whole["image"])
+
+
 def test_a_series_that_does_not_tell_its_noise_is_taken_for_counts_and_says_so() -> None:
     series = series_of(poisson(platinum())[None])
     with pytest.warns(AetxWarning, match="does not tell its noise"):

@@ -73,8 +73,8 @@ def bm3d(series: xr.Dataset, params: Bm3dParams) -> xr.Dataset:
     K. Dabov, A. Foi, V. Katkovnik, K. Egiazarian, IEEE Transactions on Image Processing 16, 2080 (2007),
     doi:10.1109/TIP.2007.901238; inverse: M. Makitalo, A. Foi, ibid. 22, 91 (2013), doi:10.1109/TIP.2012.2202675.
     """
-    profile = PROFILES[params.profile]
-    least = max(profile.first.block, profile.second.block)
+    settings = PROFILES[params.profile], profile_for(params.profile, 1.0)
+    least = max(one.block for profile in settings for one in (profile.first, profile.second))
     small = [f"{series.sizes[axis]} pixels along {axis}" for axis in ("y", "x") if series.sizes[axis] < least]
     if small:
         found = " and ".join(small)

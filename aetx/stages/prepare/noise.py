@@ -90,6 +90,7 @@ def noise(series: xr.Dataset, frames: xr.Dataset | None, params: NoiseParams) ->
         dask_gufunc_kwargs={"output_sizes": {"tilt": image.sizes["tilt"], "number": 6}},
         output_dtypes=[np.float64],
     )
+    lines = lines.chunk({"tilt": 1}) if image.chunks else lines
     bins = xr.apply_ufunc(
         _binned,
         *found,
@@ -102,7 +103,7 @@ def noise(series: xr.Dataset, frames: xr.Dataset | None, params: NoiseParams) ->
     planes = [image, *([series["mask"]] if "mask" in series else [])]
     variance = xr.apply_ufunc(
         _variance,
-        lines.chunk({"tilt": 1}) if image.chunks else lines,
+        lines,
         *planes,
         kwargs={"widths": tuple(_pixels(series, axis, params.smoothing) for axis in ("y", "x"))},
         input_core_dims=[["number"], *([["y", "x"]] * len(planes))],
