@@ -131,11 +131,12 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
 
     Some images are held out while sites are searched: atoms are taken away that explain less than `least` of an atom
     or are closer than `separation`, added where the residuals hold one with `significance`, and those that stand low
-    or close among the others are taken out once to see whether the images ask for them again. Every change is an entry of the
-    ledger, with R1 before and after it. Heights and widths become free only where that lowers the deviance of the
-    held-out images, whose own poses and intensities alone are fitted. Atoms that stand low and without which the
-    held-out images would be explained better are removed, unless all images together prove them. At the end all images are fitted. Sites that a person added
-    or accepted (`refine.edits`) stay; where one removed or rejected a site, none is added.
+    or close among the others are taken out once to see whether the images ask for them again. Every change is an entry
+    of the ledger, with R1 before and after it. Heights and widths become free only where that lowers the deviance of
+    the held-out images, whose own poses and intensities alone are fitted. Atoms that stand low and without which the
+    held-out images would be explained better are removed, unless all images together prove them. At the end all images
+    are fitted. Sites that a person added or accepted (`refine.edits`) stay; where one removed or rejected a site, none
+    is added.
 
     `sigma` and `covariance` are those of each position after rigid alignment, from the Fisher matrix of all that is
     free at the noise that was found, widened by `excess`: by how much more than noise the images disagree about the
