@@ -1,11 +1,12 @@
 """Align simulated series step by step, and print what is left of shifts, angles and the direction of the axis.
 
 Run as ``python -m tests.benchmarks.accuracy_alignment [CASE ...]`` with cases ``small`` (1,146 atoms), ``large`` (some
-6,000), ``atoms`` (what the alignment does to the atoms of the small one, beside the true poses), ``asi`` and ``glass``
-(published simulations, misaligned here). In the first three, atoms are drawn analytically at tilts of -65 to 65 degrees
-about an axis 1.5 degrees off y and 2 pixels off the centre, all three angles wrong by up to 0.4 degrees, with shifts of
-a standard deviation of 1.73 pixels (that of even ones up to 3), and counted at 1.6e5 e/angstrom**2. What a motion of
-the whole specimen does is no error and is taken out.
+6,000), ``axis`` (the direction of the axis alone, with all angles wrong or only theta), ``atoms`` (what the alignment
+does to the atoms of the small one, beside the true poses), ``asi`` and ``glass`` (published simulations, misaligned
+here). In all but these two, atoms are drawn analytically at tilts of -65 to 65 degrees about an axis 1.5 degrees off y
+and 2 pixels off the centre, all three angles wrong by up to 0.4 degrees, with shifts of a standard deviation of 1.73
+pixels (that of even ones up to 3), and counted at 1.6e5 e/angstrom**2. What a motion of the whole specimen does is no
+error and is taken out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -51,17 +52,18 @@ HEAD = f"{'after':24s} {'x':>7s} {'y':>7s} {'most':>7s} {'axis':>9s}   turn x, y
 STEP, TILTS, AZIMUTH, OFFSET, DOSE, SHIFT = 0.358, 21, 1.5, 2, 1.6e5, 3 / 3**0.5
 
 
-def scene(diameter: float, pixels: int, seed: int) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return atoms, and a series that states tilts about y and keeps what is true."""
+def scene(diameter: float, pixels: int, seed: int, theta_alone: bool = False) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return atoms, and a series that states tilts about y and keeps what is true; all angles are wrong, or theta."""
     atoms = particle(smallest=diameter, largest=diameter + 2, seed=seed)
     theta, none = np.linspace(-65, 65, TILTS), np.zeros(TILTS)
     off_axis = rotation(np.deg2rad([-AZIMUTH]), none[:1], none[:1])
-    turned = rotation(none, np.deg2rad(theta), none) @ off_axis  # p = Rz(azimuth) transpose(Ry(theta)) r
+    wrong = np.random.default_rng(seed).uniform(-0.4, 0.4, TILTS) if theta_alone else none
+    turned = rotation(none, np.deg2rad(theta + wrong), none) @ off_axis  # p = Rz(azimuth) transpose(Ry(theta)) r
     stated = np.stack([none, theta, none], axis=1)
     grid = {name: centred_axis(name, pixels, STEP) for name in ("y", "x")}
     empty = ("tilt", "y", "x"), np.zeros((TILTS, pixels, pixels), np.float32), {"units": "1"}
     like = xr.Dataset({"image": empty}, {**pose_coords(euler(turned, stated)), **grid})
-    ideal = simulate(atoms, like, tilt_error=0.4, seed=seed)
+    ideal = simulate(atoms, like, tilt_error=0.0 if theta_alone else 0.4, seed=seed)
     series = acquisition(ideal, dose=DOSE, shift=SHIFT * STEP, seed=seed + 10).compute()
     series = series.roll(x=OFFSET, roll_coords=False)
     moved = series["true_shift_x"] + OFFSET * STEP
@@ -187,6 +189,12 @@ def main(cases: list[str]) -> None:
     if "small" in cases:
         for seed in (1, 2):
             chain(scene(32.0, 144, seed)[1], fine=True)
+    if "axis" in cases:
+        for theta_alone, seed in product((True, False), range(1, 7)):
+            series = scene(32.0, 144, seed, theta_alone)[1]
+            made = axis(series, position=False)
+            off, error = float(made["azimuth"]) - azimuth(truth(series)[0]), float(made["azimuth_error"])
+            print(f"{'theta' if theta_alone else 'all angles'} wrong: axis off by {off:+.4f}, told {error:.4f} degrees")
     if "large" in cases:
         chain(scene(56.0, 288, 3)[1], fine=False)
     for dose in ("1p6e5", "1p6e4"):
@@ -197,7 +205,7 @@ def main(cases: list[str]) -> None:
         published(glass_series(), 1.0)
     if "atoms" in cases:
         true, series = scene(32.0, 144, 1)
-        aligned = chain(series, fine=True)
+        aligned = chain(series, fine=False)
         turned, moved = truth(series)
         angles = pose_coords(euler(turned, np.stack([series[n].values for n in NAMES], axis=1)))
         atoms_of(aligned, true, "aligned")
