@@ -49,17 +49,20 @@ def reproject(series: xr.Dataset, params: ReprojectParams, *, device: str, memor
 
     with D the projection of depth times density. Each spatial frequency is weighted by one over the power of what is
     left of all images there, so that what the others cannot predict does not count. Then new volumes are made, until
-    nothing moves any more. As an image is never in the volume that it is compared with, the volume does not follow
-    its errors.
+    nothing moves or the mean misfit of the held-out images does not fall any more; the best poses are kept. As an
+    image is never in the volume that it is compared with, the volume does not follow its errors.
 
     `r_free` is sum|image - projection| / sum|image| of each image at the end, held out, with scale and background
-    fitted; `r_free_history` its mean before the first and after each round. `shift_x_error`, `shift_y_error` and
-    `turn_error` (about the camera's x, y, z) are standard errors by what is left. They take the poses of the other
-    images as right: errors that grow smoothly with the tilt, above all of the tilt angle itself (turn about y), are
-    several times larger where few tilts or large pixels show no atoms. Finer `pixel` and more `iterations` help, at
-    their price; call the stage twice, coarse and then fine. A turn and a translation of the whole specimen are told by
-    no projection; their means are kept. Images are moved once, angles change in phi, theta and psi (the first ones
-    are kept as `stated_phi` and so on).
+    fitted, `r_free_before` that at the start, `r_free_history` the mean in each round. `shift_x_error`,
+    `shift_y_error` and `turn_error` (about the camera's x, y, z) are standard errors by what is left, with the poses of
+    the other images taken as right. That holds for shifts, and for turns where counting noise limits the match; where
+    the others predict an image poorly instead (many counts, few tilts, pixels too large to show atoms), errors that
+    grow smoothly with the tilt are two times larger in turns about x and z, and three to four about y, the tilt itself.
+    Finer `pixel` and more `iterations` help, at their price: call the stage twice, coarse and then fine. Centres of
+    mass of a particle without background are better than this for shifts; a low `shift_error` keeps what they found.
+
+    A turn and a translation of the whole specimen are told by no projection; their means are kept. Images are moved
+    once, angles change in phi, theta and psi (the first ones are kept as `stated_phi` and so on).
 
     References
     ----------
