@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from aetx.kernels.pseudopolar import PseudoPolar, areas, nearest_lines
+from aetx.kernels.pseudopolar import PseudoPolar, areas, measured, nearest_lines
 
 C128 = NDArray[np.complex128]
 
@@ -57,7 +57,8 @@ def test_complete_data_give_the_image_back() -> None:
     image = np.random.default_rng(0).standard_normal((16, 16))
     grid = PseudoPolar((16, 16), (-8.0, -8.0), 32, 16, torch.complex128, "cpu")
     weights = areas(32, 16)
-    assert float(weights.sum()) == pytest.approx(1.0, rel=0.01)
+    assert float(weights.sum()) == pytest.approx(1 + 1 / 32**2, abs=1e-12)
+    assert float(weights[:, 16].sum()) == pytest.approx(1 / 32**2, abs=1e-12)
     values = grid.transform(torch.from_numpy(image))
     side = grid.transpose(weights * values).real
     found, residual = torch.zeros_like(side), side.clone()
@@ -88,3 +89,12 @@ def test_a_tilt_is_the_section_through_the_wave_vectors_that_it_should_be() -> N
     assert (lines.fan[0], lines.number[0]) == (0, 4 - 2)
     lines = nearest_lines(np.arctan([2.0]), 8)
     assert (lines.fan[0], lines.number[0]) == (1, 4 - 2 - 1)
+
+
+def test_a_diagonal_line_is_measured_only_as_far_as_the_image_is() -> None:
+    count = measured(nearest_lines(np.deg2rad([0.0, -45.0]), 8), 32, 8)
+    m = np.arange(32) - 16
+    flat, diagonal = count[0, :, 4], count[1, :, 7]
+    np.testing.assert_array_equal(flat, m > -16)
+    np.testing.assert_array_equal(diagonal, np.abs(m) * np.sqrt(2) <= 16)
+    assert count.sum() == flat.sum() + diagonal.sum()
