@@ -73,8 +73,7 @@ def axis(series: xr.Dataset, params: AxisParams) -> xr.Dataset:
 
     References
     ----------
-    P. A. Penczek, M. Marko, K. Buttle, J. Frank, Ultramicroscopy 60, 393 (1995), doi:10.1016/0304-3991(95)00113-X
-    (alignment by what all tilts share).
+    Y. Liu et al., Ultramicroscopy 58, 393 (1995) (the tilt axis from common lines).
     """
     if not single_axis(series):
         what = "phi or psi beyond 5 degrees"

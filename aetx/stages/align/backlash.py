@@ -47,7 +47,7 @@ def backlash(series: xr.Dataset, params: BacklashParams, *, device: str, memory:
 
     References
     ----------
-    D. N. Mastronarde, J. Struct. Biol. 152, 36 (2005), doi:10.1016/j.jsb.2005.07.007 (backlash of tilt stages).
+    D. N. Mastronarde, J. Struct. Biol. 152, 36 (2005), doi:10.1016/j.jsb.2005.07.007 (how tilt stages move).
     """
     order = np.argsort(series["tilt"].values, kind="stable")
     theta = series["theta"].values.astype(float)

@@ -58,7 +58,7 @@ def correlate(series: xr.Dataset, params: CorrelateParams) -> xr.Dataset:
 
     References
     ----------
-    R. Guckenberger, Ultramicroscopy 9, 167 (1982), doi:10.1016/0304-3991(82)90239-6 (stretched neighbours).
+    R. Guckenberger, Ultramicroscopy 9, 167 (1982) (stretched neighbours).
     """
     images, trusted = measured("align.correlate", series)
     images = np.where(trusted, images, _levels(images, trusted)).astype(np.float32)

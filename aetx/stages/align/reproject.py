@@ -66,8 +66,7 @@ def reproject(series: xr.Dataset, params: ReprojectParams, *, device: str, memor
 
     References
     ----------
-    A. Pryor et al., Sci. Rep. 7, 10409 (2017), doi:10.1038/s41598-017-09847-1 (refinement by reprojection);
-    P. A. Penczek, R. A. Grassucci, J. Frank, Ultramicroscopy 53, 251 (1994), doi:10.1016/0304-3991(94)90038-8.
+    A. Pryor et al., Sci. Rep. 7, 10409 (2017), doi:10.1038/s41598-017-09847-1 (refinement by reprojection).
     """
     found, step = match("align.reproject", series, params, FREE[params.turn], device=device, memory=memory)
     made = aligned(
