@@ -64,6 +64,11 @@ def bm3d(series: xr.Dataset, params: Bm3dParams) -> xr.Dataset:
     neither independent nor known: keep the series as it was for a refinement, and for R factors against both. Pixels
     outside a `mask` keep their values and are filled from their neighbours for the others.
 
+    It pays where blocks repeat and tilts are few: of a simulated Pt crystal, 21 tilts with 800 electrons per square
+    angstrom each, 5 of 1641 atoms are missed instead of the 44 after the best Gaussian. Of an amorphous particle with
+    60 tilts it worsens positions, 13.7 instead of 10.3 pm, though every image is nearer to the truth: what a filter
+    takes from all images alike, a reconstruction does not average out. Take `prepare.gaussian` there.
+
     Noise must be white: denoise before images are smoothed, shifted or turned. Weakness: texture that repeats is
     repeated, across a grain boundary or a surface too; look at the difference for structure. Where noise is most of an
     image (above 40 on a scale of 255), both profiles change to their settings for that.
