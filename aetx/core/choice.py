@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -63,6 +63,7 @@ class ChosenParams(BoxParams):
 class RegularisedParams(ChosenParams):
     """The same with a prior, whose strength may be chosen too."""
 
+    burden: ClassVar[float] = 2.0
     strength: Strength = Field(1.0, description="weight of the prior; auto for that at which R free is least")
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,8 +27,12 @@ NEGATIVE = 0.05
 
 
 class BoxParams(Params):
-    """What every reconstruction has to know: the box."""
+    """What every reconstruction has to know: the box.
 
+    `burden` is the memory that a method needs, as a multiple of `forecast_bytes`, measured.
+    """
+
+    burden: ClassVar[float] = 1.2
     thickness: Length | None = Field(None, gt=0, description="extent along z; none for the width of the images")
     extended: bool = Field(
         False, description="the specimen fills the field of view: reconstruct in a longer box, keep the field of view"
@@ -131,7 +136,7 @@ def reconstruction_task(
     depth = image.shape[1] if params.thickness is None else max(1, round(params.thickness / step))
     box = _box(turned, image, depth, params.extended)
     if memory is not None:
-        require_memory(forecast_bytes(len(turned), box.shape, image.shape), memory)
+        require_memory(int(params.burden * forecast_bytes(len(turned), box.shape, image.shape)), memory)
     values, mask = measured_images(series)
     projector = make(turned, box, image, device)
     above, left = (round(image.start[i] - box.start[i + 1]) for i in (0, 1))
@@ -193,7 +198,7 @@ def forecast_of(inputs: InputSizes, params: BoxParams, passes: int) -> Forecast:
     entries = _entries(tilts, box, x)
     return Forecast(
         {"z": x, "y": y, "x": x},
-        memory=forecast_bytes(tilts, box, (y, x)),
+        memory=int(params.burden * forecast_bytes(tilts, box, (y, x))),
         seconds=1.0 + (passes + POWERS) * entries * y * 3e-10,
     )
 

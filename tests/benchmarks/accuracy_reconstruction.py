@@ -176,7 +176,8 @@ def measured(case: Case, name: str, free: bool) -> dict[str, float]:
     if case.extended:
         params = {**params, "extended": True}
     small = case.series.isel(tilt=slice(0, 5), y=slice(0, 16), x=slice(0, 16))
-    stage(small, **{**params, **({"iterations": 2} if "iterations" in params else {})})  # compile
+    quick = {name: value for name, value in params.items() if value != "auto"}
+    stage(small, **{**quick, **({"iterations": 2} if "iterations" in quick else {})})  # compile
     began = accuracy_volumes.cpu_seconds()
     volume = stage(case.series, **params)
     spent = accuracy_volumes.cpu_seconds() - began
