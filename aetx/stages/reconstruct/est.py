@@ -21,7 +21,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 ROWS = 16
-"""Rows of the images that are worked on at once."""
+"""Rows of the images that are worked on at once, however the data come cut: rounding depends on it."""
 STRAIGHT = 1e-3
 """Greatest phi and psi of a single tilt axis, degree."""
 FINEST = 4
@@ -118,8 +118,8 @@ def est(series: xr.Dataset, support: xr.Dataset | None, params: EstParams, *, de
     )
     one, length = {"units": "1"}, {"units": "angstrom"}
     density = density.rename(across="x").transpose("z", "y", "x") / np.float32(step)
-    below = total.sum("y")
-    r = (apart.sum("y") / below.where(below > 0)).assign_attrs({**one, "long_name": "R Fourier of each image"})
+    above, below = (_total(one) for one in (apart, total))
+    r = (above / below.where(below > 0)).assign_attrs({**one, "long_name": "R Fourier of each image"})
     return xr.Dataset(
         {
             "density": density.assign_attrs(units=density_units(series)),
@@ -129,6 +129,11 @@ def est(series: xr.Dataset, support: xr.Dataset | None, params: EstParams, *, de
         {axis: (axis, place, length) for axis, place in wanted.items()}
         | {name: series[name].variable for name in ("tilt", "phi", "theta", "psi")},
     )
+
+
+def _total(each: xr.DataArray) -> xr.DataArray:
+    """Return the sum over the rows, added up in one go however they are cut."""
+    return (each.chunk(y=-1) if each.chunks else each).sum("y")
 
 
 def _lines(series: xr.Dataset, edge: int, slopes: int | None) -> tuple[kernel.Lines, int]:
@@ -171,7 +176,13 @@ def _slices(
     if not np.isfinite(images).all():
         fix = "use reconstruct.resire, or leave the images out"
         raise InputError(Problem("series", "image", "pixels that are hidden or not finite", "every pixel", fix))
-    rows = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device)
-    allowed = None if support is None else torch.from_numpy(np.ascontiguousarray(support, np.float32)).to(device)
-    made = kernel.reconstruct(rows, start, depth, lines, slopes, scheme, allowed)
-    return made.density.cpu().numpy(), made.apart.cpu().numpy(), made.total.cpu().numpy()
+    made = []
+    for first in range(0, len(images), ROWS):
+        some = slice(first, first + ROWS)
+        rows = torch.from_numpy(np.ascontiguousarray(images[some], np.float32)).to(device)
+        allowed = None if support is None else torch.from_numpy(np.ascontiguousarray(support[some])).to(device)
+        made.append(kernel.reconstruct(rows, start, depth, lines, slopes, scheme, allowed))
+    density, apart, total = (
+        np.concatenate([getattr(one, name).cpu().numpy() for one in made]) for name in ("density", "apart", "total")
+    )
+    return density, apart, total
