@@ -25,6 +25,9 @@ FIRST = Plan(rounds=12, inner=15, tolerance=0.05)
 """How far the poses are fitted before any site is judged: wrong ones make true atoms look false."""
 AFRESH = Plan(rounds=6, inner=12, tolerance=0.003)
 """How far the others are fitted without the sites that are doubted: one of two that share an atom has far to go."""
+FAINT, FAINTEST = 2.5, 0.3
+"""How far below the usual height the faintest atom to expect stands, in standard deviations of what is known of
+heights, and the least that it may be, over the usual one."""
 CLEARLY = 1.5
 """Ratio of the heights of two atoms that are too close from which the higher one stays where it is."""
 CALM = 4
@@ -50,7 +53,7 @@ class Rules:
     significance: float = 5.0
     """Least score of a new site over its standard deviation."""
     hint: float = 0.3
-    """Least height of a new site before its neighbours have made room, over that of its sort."""
+    """Least height of a new site before its neighbours have made room, over that of the faintest atom to expect."""
     separation: float = 1.6
     """Least distance of two atoms, angstrom."""
     doubt: float = 2.5
@@ -116,6 +119,8 @@ def search(
     """
     plan = plan or Plan(rounds=4, inner=12, tolerance=0.1)
     short = replace(plan, rounds=2)
+    spread = prior.height if prior and free.heights == "each" else 0.0
+    rules = replace(rules, hint=rules.hint * float(np.clip(1.0 - FAINT * spread, FAINTEST, 1.0)))
     kept = np.zeros(0, np.int64) if kept is None else kept
     barred = np.zeros((0, 3)) if barred is None else barred
     closed: list[F64] = []
@@ -228,7 +233,7 @@ def doubted(
     doubtful = low(relative, rules.doubt) | (relative < rules.least)
     if len(relative) > 1:
         away = np.asarray(near.query(state.position, 2)[0])[:, 1]
-        doubtful |= low(away, rules.doubt) & low(relative, 1.0)
+        doubtful |= low(away, rules.doubt) & low(relative, 0.5)
     doubtful &= scene.shown(state, WHOLE) & ~np.isin(state.number, sorted(asked))
     out: list[int] = []
     for i in np.flatnonzero(doubtful)[np.argsort(relative[doubtful], kind="stable")]:
