@@ -28,6 +28,8 @@ AFRESH = Plan(rounds=6, inner=12, tolerance=0.003)
 FAINT, FAINTEST = 2.5, 0.3
 """How far below the usual height the faintest atom to expect stands, in standard deviations of what is known of
 heights, and the least that it may be, over the usual one."""
+DIM = 0.5
+"""How far below the usual height, in robust standard deviations, a site stands that is doubted for being close."""
 CLEARLY = 1.5
 """Ratio of the heights of two atoms that are too close from which the higher one stays where it is."""
 CALM = 4
@@ -233,7 +235,7 @@ def doubted(
     doubtful = low(relative, rules.doubt) | (relative < rules.least)
     if len(relative) > 1:
         away = np.asarray(near.query(state.position, 2)[0])[:, 1]
-        doubtful |= low(away, rules.doubt) & low(relative, 0.5)
+        doubtful |= low(away, rules.doubt) & low(relative, DIM)
     doubtful &= scene.shown(state, WHOLE) & ~np.isin(state.number, sorted(asked))
     out: list[int] = []
     for i in np.flatnonzero(doubtful)[np.argsort(relative[doubtful], kind="stable")]:
