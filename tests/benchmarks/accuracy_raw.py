@@ -95,11 +95,10 @@ def main() -> None:
         series = scan(raw_hot_pixels(raw)).compute()
         cleared = background(series).compute()
         aligned = reproject(centre(axis(cleared, position=False)))
-        text, rmsd = traced(aligned, aligned, truth)
+        text, rmsd = scored(aligned, truth)
         spent = time.process_time() - began
-        print(
-            f"seed {seed}, from raw frames:  {text};  {100 * (rmsd / best - 1):+.1f} %;  {spent:.0f} CPU s", flush=True
-        )
+        more = ", ".join(f"{100 * (one / other - 1):+.0f} %" for one, other in zip(rmsd, best, strict=True))
+        print(f"seed {seed}, from raw frames: {text}; {more}; {spent:.0f} CPU s", flush=True)
 
 
 if __name__ == "__main__":
