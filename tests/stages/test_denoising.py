@@ -156,7 +156,7 @@ def test_pixels_that_are_not_trusted_keep_their_values_and_spoil_no_others() -> 
 
 def test_the_settings_for_atoms_need_larger_blocks() -> None:
     with pytest.raises(InputError, match="at least 16"):
-        bm3d(series_of(np.ones((1, 12, 20))), gain=1.0)
+        bm3d(series_of(np.ones((1, 12, 20))), profile="atomic", gain=1.0)
     assert general(series_of(np.ones((1, 12, 20))))["image"].shape == (1, 12, 20)
 
 
