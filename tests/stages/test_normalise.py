@@ -83,3 +83,8 @@ def test_only_trusted_pixels_count_and_variances_follow(small_series: xr.Dataset
     total = (made["image"] * mask).sum(["y", "x"])
     assert_allclose(total, total.mean(), rtol=1e-5)
     assert_allclose(made["variance"][:, 0, 0], 2 * made["scale"] ** 2, rtol=1e-5)
+
+
+def test_a_series_in_blocks_goes_on_to_the_next_stage(small_series: xr.Dataset) -> None:
+    in_blocks = normalise(small_series.chunk(tilt=2))
+    assert_allclose(normalise(in_blocks)["image"], normalise(normalise(small_series))["image"], rtol=1e-5)

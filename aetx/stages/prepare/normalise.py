@@ -60,9 +60,9 @@ def normalise(series: xr.Dataset, params: NormaliseParams) -> xr.Dataset:
         dask="parallelized",
         output_dtypes=[np.float64],
     )
-    applied = scale.fillna(1.0).astype(np.float32)
     if image.chunks:
-        applied = applied.chunk({"tilt": 1})
+        scale = scale.chunk({"tilt": 1})
+    applied = scale.fillna(1.0).astype(np.float32)
     scaled = image.astype(np.float32) * applied
     made = {
         "image": (("tilt", "y", "x"), scaled.data, image.attrs),
