@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
+from scipy.special import ndtri
 
 from aetx.kernels.refinement import F32, F64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit
 from aetx.kernels.sites import candidates, evidence
@@ -28,6 +29,8 @@ AFRESH = Plan(rounds=6, inner=12, tolerance=0.003)
 FAINT, FAINTEST = 2.5, 0.3
 """How far below the usual height the faintest atom to expect stands, in standard deviations of what is known of
 heights, and the least that it may be, over the usual one."""
+ALARMS = 8
+"""True sites that are doubted by chance at once, however many there are, if their heights spread normally."""
 DIM = 0.5
 """How far below the usual height, in robust standard deviations, a site stands that is doubted for being close."""
 CLEARLY = 1.5
@@ -232,10 +235,11 @@ def doubted(
     """
     state = fitted.state
     near = cKDTree(state.position)
-    doubtful = low(relative, rules.doubt) | (relative < rules.least)
+    deviations = max(rules.doubt, float(-ndtri(min(0.5, ALARMS / len(relative)))))
+    doubtful = low(relative, deviations) | (relative < rules.least)
     if len(relative) > 1:
         away = np.asarray(near.query(state.position, 2)[0])[:, 1]
-        doubtful |= low(away, rules.doubt) & low(relative, DIM)
+        doubtful |= low(away, deviations) & low(relative, DIM)
     doubtful &= scene.shown(state, WHOLE) & ~np.isin(state.number, sorted(asked))
     out: list[int] = []
     for i in np.flatnonzero(doubtful)[np.argsort(relative[doubtful], kind="stable")]:
