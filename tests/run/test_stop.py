@@ -41,7 +41,7 @@ def test_a_signal_stops_a_run_within_ten_seconds_and_the_next_goes_on(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     output = tmp_path / "out"
-    with start(output, "1") as process:
+    with start(output, "3") as process:
         wait_for(output, "scaled")
         begin = time.perf_counter()
         process.send_signal(number)
