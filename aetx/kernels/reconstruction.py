@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -146,14 +147,51 @@ def descend(
         Shown the volume after each step; must not change it.
     """
     watch = Watch(images, trusted, held, scheme)
+    pace = pace_of(projector, scheme, support)
+    nearest = partial(constrain, positive=scheme.positive, support=support)
+    return accelerated(projector, watch, pace, nearest, momentum=momentum, look=look)
+
+
+def pace_of(projector: Projector, scheme: Scheme, support: torch.Tensor | None) -> float:
+    """Return the step of a scheme over the largest eigenvalue of transpose(A) A, zero where that is zero."""
     bound = largest_eigenvalue(projector, support)
-    pace = scheme.step / bound if bound > 0.0 else 0.0
+    return scheme.step / bound if bound > 0.0 else 0.0
+
+
+def accelerated(
+    projector: Projector,
+    watch: Watch,
+    pace: float,
+    nearest: Callable[[torch.Tensor], None],
+    penalty: Callable[[torch.Tensor], float] | None = None,
+    *,
+    momentum: bool = True,
+    look: Look | None = None,
+) -> Reconstruction:
+    """Minimise the squared misfit plus a penalty by proximal gradient steps from an empty volume.
+
+    Parameters
+    ----------
+    projector
+        The map from volume to images.
+    watch
+        Knows the images, which pixels count, and when to stop.
+    pace
+        Length of a step along the gradient of half the squared misfit.
+    nearest
+        Puts in place of a volume the one that the proximal step makes of it: at the least, one that is allowed.
+    penalty
+        What is added to the squared misfit of a volume; None for nothing.
+    momentum, look
+        As for `descend`.
+    """
+    images, trusted = watch.images, watch.trusted
     volume = torch.zeros(projector.volume_shape, dtype=torch.float32, device=projector.device)
     ahead, gradient = volume.clone(), torch.empty_like(volume)
     shown = torch.zeros_like(images)
     before, speed, extra, least = shown, 1.0, 0.0, float("inf")
-    for number in range(1, scheme.iterations + 1):
-        misfit = watch.see(shown)
+    for number in range(1, watch.scheme.iterations + 1):
+        misfit = watch.see(shown) + (penalty(volume) if penalty else 0.0)
         if watch.settled:
             break
         if misfit > least:
@@ -163,7 +201,7 @@ def descend(
         residual = torch.lerp(before, shown, 1.0 + extra).sub_(images)
         projector.transpose(residual if trusted is None else residual.mul_(trusted), gradient)
         ahead.sub_(gradient, alpha=pace)
-        constrain(ahead, scheme.positive, support)
+        nearest(ahead)
         volume, ahead = ahead, volume
         before, shown = shown, projector.project(volume)
         following = (1 + (1 + 4 * speed * speed) ** 0.5) / 2 if momentum else 1.0

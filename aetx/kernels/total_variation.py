@@ -8,7 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from aetx.kernels.projection import Projector
-from aetx.kernels.reconstruction import Look, Reconstruction, Scheme, Watch, largest_eigenvalue
+from aetx.kernels.reconstruction import Look, Reconstruction, Scheme, Watch, accelerated, pace_of
 
 F32 = NDArray[np.float32]
 INNER = 4
@@ -32,34 +32,18 @@ def fista(
     `kernels.reconstruction.descend`, and so is the rule of momentum and restart.
     """
     watch = Watch(images, trusted, held, scheme)
-    bound = largest_eigenvalue(projector, support)
-    pace = scheme.step / bound if bound > 0.0 else 0.0
+    pace = pace_of(projector, scheme, support)
     gradient = projector.transpose(images if trusted is None else images * trusted)
     weight = strength * float(gradient.max()) * pace
-    volume, ahead = torch.zeros_like(gradient), torch.zeros_like(gradient)
     dual = torch.zeros((3, *gradient.shape), dtype=torch.float32, device=gradient.device)
-    shown, extra, speed, least = torch.zeros_like(images), 0.0, 1.0, float("inf")
-    before = shown
-    for number in range(1, scheme.iterations + 1):
-        misfit = watch.see(shown) / 2 + weight / max(pace, 1e-30) * total_variation(volume)
-        if watch.settled:
-            break
-        if misfit > least:
-            speed, extra = 1.0, 0.0
-            ahead.copy_(volume)
-        least = misfit
-        residual = torch.lerp(before, shown, 1.0 + extra).sub_(images)
-        projector.transpose(residual if trusted is None else residual.mul_(trusted), gradient)
-        ahead.sub_(gradient, alpha=pace)
-        denoise(ahead, dual, weight, scheme.positive, support, INNER)
-        volume, ahead = ahead, volume
-        before, shown = shown, projector.project(volume)
-        following = (1 + (1 + 4 * speed * speed) ** 0.5) / 2
-        extra, speed = (speed - 1) / following, following
-        ahead.mul_(-extra).add_(volume, alpha=1 + extra)
-        if look is not None:
-            look(number, volume)
-    return watch.result(volume, shown)
+
+    def nearest(volume: torch.Tensor) -> None:
+        denoise(volume, dual, weight, scheme.positive, support, INNER)
+
+    def penalty(volume: torch.Tensor) -> float:
+        return 2 * weight / max(pace, 1e-30) * total_variation(volume)
+
+    return accelerated(projector, watch, pace, nearest, penalty, look=look)
 
 
 def total_variation(volume: torch.Tensor) -> float:
