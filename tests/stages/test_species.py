@@ -10,7 +10,6 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from aetx.core import peaks as shared
@@ -18,6 +17,7 @@ from aetx.core.atoms import atoms_dataset
 from aetx.errors import AetxWarning, InputError
 from aetx.model import ATOMS, VOLUME
 from aetx.stages.classify.species import species
+from tests.stages.stored import Stored
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -145,24 +145,6 @@ def test_blocks_of_the_volume_do_not_change_the_result(monkeypatch: pytest.Monke
     whole = species(atoms, made, elements=ELEMENTS)
     monkeypatch.setattr(shared, "IN_MEMORY", 24)
     xr.testing.assert_identical(species(atoms, made, elements=ELEMENTS), whole)
-
-
-class Stored(BackendArray):
-    """A volume on disk, as far as xarray can tell; remembers how much was read at a time."""
-
-    def __init__(self, values: NDArray[np.float32]) -> None:
-        self.values, self.shape, self.dtype = values, values.shape, values.dtype
-        self.most = 0
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._read
-        )
-        return found
-
-    def _read(self, key: tuple[slice, ...]) -> NDArray[np.float32]:
-        self.most = max(self.most, self.values[key].size)
-        return self.values[key]
 
 
 def test_a_volume_larger_than_the_memory_is_never_read_whole() -> None:

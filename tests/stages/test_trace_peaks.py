@@ -7,7 +7,6 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from aetx.core import Stage
@@ -15,6 +14,7 @@ from aetx.core import peaks as shared
 from aetx.errors import AetxWarning, InputError
 from aetx.stages.trace.peaks import peaks
 from aetx.stages.trace.polynomial import polynomial
+from tests.stages.stored import Stored
 
 F64 = NDArray[np.float64]
 STEP = 0.358
@@ -251,24 +251,6 @@ def test_correlated_noise_widens_the_errors() -> None:
     found = peaks(volume_of((rendered(true, (64, 64, 64)) + 0.03 * noise / noise.std()).astype(np.float32)))
     error = rms(errors(found, true))
     assert rms(found["sigma"].values.astype(float)) == pytest.approx(error, rel=0.25)
-
-
-class Stored(BackendArray):
-    """A volume on disk, as far as xarray can tell; remembers how much was read at a time."""
-
-    def __init__(self, values: NDArray[np.float32]) -> None:
-        self.values, self.shape, self.dtype = values, values.shape, values.dtype
-        self.most = 0
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._read
-        )
-        return found
-
-    def _read(self, key: tuple[slice, ...]) -> NDArray[np.float32]:
-        self.most = max(self.most, self.values[key].size)
-        return self.values[key]
 
 
 @pytest.mark.parametrize("trace", [peaks, polynomial], ids=["peaks", "polynomial"])
