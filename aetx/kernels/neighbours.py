@@ -1,0 +1,276 @@
+"""Who is near whom: neighbours within a distance, the nearest few, and the distance at which the first shell ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+GRID = 2**20
+"""Most cells along an axis: however far one point lies from the others, cells can still be numbered."""
+WIDER = 1.3
+"""Factor by which the reach of a search grows for points that have not found enough neighbours."""
+SMOOTH = 0.08
+"""Standard deviation by which a radial distribution is smoothed before its first minimum is sought, over the median
+distance to the nearest neighbour: the two first shells of bcc (1 and 1.155) become one, those of all close packings,
+simple cubic and diamond (1 and 1.414 or more) stay two."""
+FINE = 1 / 200
+"""Step of that distribution, over the same distance."""
+SAMPLE = 20_000
+"""Most points around which that distribution is taken."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Neighbours of each point: those of point i are ``index[start[i] : start[i + 1]]``, nearest first.
+
+    `start` has shape (points + 1,), `index` and `distance` shape (pairs,). A pair stands in the list of either point.
+    """
+
+    start: I64
+    index: I32
+    distance: F64
+
+    @property
+    def count(self) -> I64:
+        """Number of neighbours of each point, shape (points,)."""
+        return np.diff(self.start)
+
+    @property
+    def source(self) -> I64:
+        """The point in whose list each neighbour stands, shape (pairs,)."""
+        return np.repeat(np.arange(len(self.start) - 1), self.count)
+
+
+def within(position: F64, cutoff: float) -> Neighbours:
+    """Find all neighbours nearer than a distance, in time linear in the number of points.
+
+    Parameters
+    ----------
+    position
+        Finite, shape (points, 3).
+    cutoff
+        Neighbours are nearer than this; not those at exactly this distance.
+    """
+    return _within(position, cutoff, np.ones(len(position), bool))
+
+
+def nearest(position: F64, count: int) -> tuple[I32, F64]:
+    """Find the nearest neighbours of each point.
+
+    Parameters
+    ----------
+    position
+        Finite, shape (points, 3).
+    count
+        How many neighbours.
+
+    Returns
+    -------
+    Their indices and distances, nearest first, shape (points, count); -1 and infinity where a set has no more points.
+    """
+    points = len(position)
+    index = np.full((points, count), -1, np.int32)
+    distance = np.full((points, count), np.inf)
+    there = min(count, points - 1)
+    if there <= 0:
+        return index, distance
+    reach = _reach(position, there)
+    missing = np.ones(points, bool)
+    while missing.any():
+        found = _within(position, reach, missing)
+        missing &= found.count < there
+        done = np.flatnonzero(found.count >= there)
+        entry = found.start[done, None] + np.arange(there)
+        index[done, :there] = found.index[entry]
+        distance[done, :there] = found.distance[entry]
+        reach *= WIDER
+    return index, distance
+
+
+def first_minimum(position: F64) -> float:
+    """Return the distance at which the first shell of neighbours ends: the first minimum of g(r) after its first peak.
+
+    The distribution is smoothed (`SMOOTH`), so that neither noise of the positions, nor few atoms, nor bonds of
+    several lengths in an alloy make a minimum, and in the empty gap of a crystal the minimum is where the tails of
+    both shells meet. The surface of a particle thins g(r) out smoothly and does not move it. NaN where there is
+    none: for fewer than two points, and where no second shell follows.
+
+    Parameters
+    ----------
+    position
+        Finite, shape (points, 3).
+    """
+    if len(position) < 2:
+        return float("nan")
+    typical = float(np.median(nearest(position, 1)[1]))
+    if not typical > 0:
+        return float("nan")
+    step = FINE * typical
+    bins = math.ceil(2.5 / FINE)
+    wanted = np.zeros(len(position), bool)
+    wanted[:: -(-len(position) // SAMPLE)] = True
+    counts = np.zeros(bins)
+    _histogram(*_sorted(position, bins * step), wanted, step, counts)
+    shell = counts / (np.arange(bins) + 0.5) ** 2
+    away = np.arange(-4 * round(SMOOTH / FINE), 4 * round(SMOOTH / FINE) + 1)
+    curve = np.convolve(shell, np.exp(-0.5 * (away * FINE / SMOOTH) ** 2), "same")
+    low, high, end = (round(ratio / FINE) for ratio in (0.6, 1.4, 2.1))
+    peak = low + int(curve[low:high].argmax())
+    rising = np.flatnonzero(np.diff(curve[peak:end]) > 0)
+    if not rising.size:
+        return float("nan")
+    return (peak + int(rising[0]) + 0.5) * step
+
+
+def _reach(position: F64, count: int) -> float:
+    """Return the radius of a sphere that holds about as many points, where the set is dense."""
+    points, extent = len(position), np.ptp(position, axis=0)
+    edge = float(np.maximum(extent, 1e-3 * extent.max()).prod() * 8 / points) ** (1 / 3)
+    if not edge > 0:
+        return 1.0
+    _, _, key, _ = _sorted(position, edge)
+    occupied = 1 + np.count_nonzero(np.diff(key))
+    return float((1.3 * (count + 1) * occupied / points / (4 / 3 * math.pi)) ** (1 / 3) * edge)
+
+
+def _within(position: F64, cutoff: float, wanted: Mask) -> Neighbours:
+    cells = _sorted(position, cutoff)
+    start = np.zeros(len(position) + 1, np.int64)
+    empty = np.empty(0, np.int32), np.empty(0)
+    _search(*cells, wanted, cutoff, start, *empty)
+    np.cumsum(start, out=start)
+    found = Neighbours(start, np.empty(start[-1], np.int32), np.empty(start[-1]))
+    _search(*cells, wanted, cutoff, start, found.index, found.distance)
+    return found
+
+
+def _sorted(position: F64, cutoff: float) -> tuple[F64, I64, I64, I64]:
+    """Return points by the cells that they are in.
+
+    Returns
+    -------
+    The points, shape (3, points); which of the given ones each is; the number of its cell, rising; and by how much that
+    differs from the numbers of the first cells of the nine rows of three around it.
+    """
+    low = position.min(axis=0, initial=np.inf)
+    edge = max(cutoff, float((position.max(axis=0, initial=-np.inf) - low).max(initial=0.0)) / GRID)
+    place = np.floor((position - low) / edge).astype(np.int64) + 1 if len(position) else np.empty((0, 3), np.int64)
+    size = place.max(axis=0, initial=0) + 2
+    key = (place[:, 0] * size[1] + place[:, 1]) * size[2] + place[:, 2]
+    order = np.argsort(key, kind="stable")
+    row = np.array([(a * size[1] + b) * size[2] - 1 for a in (-1, 0, 1) for b in (-1, 0, 1)], np.int64)
+    return np.ascontiguousarray(position[order].T), order, key[order], row
+
+
+@njit(nogil=True, cache=True)
+def _rows(key: I64, of: int, row: I64, low: I64, high: I64) -> int:
+    """Move on to the points of the nine rows around a cell, and return how many they are; cells come in rising order."""
+    total = 0
+    for k in range(9):
+        first = of + row[k]
+        while low[k] < key.size and key[low[k]] < first:
+            low[k] += 1
+        high[k] = max(high[k], low[k])
+        while high[k] < key.size and key[high[k]] <= first + 2:
+            high[k] += 1
+        total += high[k] - low[k]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _search(
+    place: F64, order: I64, key: I64, row: I64, wanted: Mask, cutoff: float, start: I64, index: I32, distance: F64
+) -> None:
+    """Count the neighbours of point i in ``start[i + 1]`` where `index` is empty, otherwise list them from ``start[i]``."""
+    counting, points, limit = index.size == 0, key.size, cutoff * cutoff
+    low, high = np.zeros(9, np.int64), np.zeros(9, np.int64)
+    near, square = np.empty((3, 64)), np.empty(64)
+    which = np.empty(64, np.int64)
+    first = 0
+    while first < points:
+        last = first
+        asked = False
+        while last < points and key[last] == key[first]:
+            asked |= wanted[order[last]]
+            last += 1
+        if not asked:
+            first = last
+            continue
+        total = _rows(key, key[first], row, low, high)
+        if total > square.size:
+            near, square, which = np.empty((3, 2 * total)), np.empty(2 * total), np.empty(2 * total, np.int64)
+        filled = 0
+        for k in range(9):
+            for j in range(low[k], high[k]):
+                near[0, filled], near[1, filled], near[2, filled] = place[0, j], place[1, j], place[2, j]
+                which[filled] = j
+                filled += 1
+        for i in range(first, last):
+            atom = order[i]
+            if not wanted[atom]:
+                continue
+            for c in range(total):
+                x, y, z = near[0, c] - place[0, i], near[1, c] - place[1, i], near[2, c] - place[2, i]
+                square[c] = x * x + y * y + z * z
+            if counting:
+                found = -1  # a point is no neighbour of itself
+                for c in range(total):
+                    found += square[c] < limit
+                start[atom + 1] = found
+                continue
+            at = start[atom]
+            for c in range(total):
+                if square[c] < limit and which[c] != i:
+                    index[at], distance[at] = order[which[c]], math.sqrt(square[c])
+                    at += 1
+            _sort(distance[start[atom] : at], index[start[atom] : at])
+        first = last
+
+
+@njit(nogil=True, cache=True)
+def _sort(distance: F64, index: I32) -> None:
+    """Sort by distance, then by index, in place."""
+    count = distance.size
+    gap = 1
+    while 3 * gap + 1 < count // 2:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, count):
+            value, name, j = distance[i], index[i], i
+            while j >= gap and (
+                distance[j - gap] > value or (distance[j - gap] == value and index[j - gap] > name)
+            ):
+                distance[j], index[j] = distance[j - gap], index[j - gap]
+                j -= gap
+            distance[j], index[j] = value, name
+        gap //= 3
+
+
+@njit(nogil=True, cache=True)
+def _histogram(
+    place: F64, order: I64, key: I64, row: I64, wanted: Mask, step: float, counts: F64
+) -> None:
+    """Count the distances from the wanted points to all others, in bins of a step from 0."""
+    low, high = np.zeros(9, np.int64), np.zeros(9, np.int64)
+    limit, before = (counts.size * step) ** 2, np.int64(-1)
+    for i in range(key.size):
+        if not wanted[order[i]]:
+            continue
+        if key[i] != before:
+            _rows(key, key[i], row, low, high)
+            before = key[i]
+        for k in range(9):
+            for j in range(low[k], high[k]):
+                x, y, z = place[0, j] - place[0, i], place[1, j] - place[1, i], place[2, j] - place[2, i]
+                square = x * x + y * y + z * z
+                if square < limit and j != i:
+                    counts[min(int(math.sqrt(square) / step), counts.size - 1)] += 1
