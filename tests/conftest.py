@@ -226,6 +226,28 @@ def make_score() -> xr.Dataset:
     return xr.Dataset({"r1": ((), 0.1, NONE)}, attrs={"aetx_schema": "score/1"})
 
 
+def make_lattice() -> xr.Dataset:
+    """The atoms on the sites of one fcc grain, the central one at site 0, with standard errors of 2 pm."""
+    atoms = make_atoms()
+    c, s = np.cos(0.4), np.sin(0.4)
+    basis = 3.4 * np.sqrt(2) * np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+    site = np.round(2 * atoms["position"].values @ np.linalg.inv(basis)) / 2
+    away = atoms["position"].values - site @ basis
+    covariance = np.tile(4e-4 * np.eye(3), (13, 1, 1))
+    return (
+        atoms.assign(
+            site=(("atom", "vector"), site, NONE),
+            grain=("atom", np.zeros(13, np.int32), NONE),
+            displacement=(("atom", "axis"), away, LENGTH),
+            covariance=(("atom", "axis", "axis2"), covariance, {"units": "angstrom**2"}),
+            basis=(("grain_id", "vector", "axis"), basis[None], LENGTH),
+            origin=(("grain_id", "axis"), np.zeros((1, 3)), LENGTH),
+        )
+        .assign_coords(axis2=["x", "y", "z"])
+        .assign_attrs(aetx_schema="lattice/1", lattice="fcc")
+    )
+
+
 @pytest.fixture
 def small_atoms() -> xr.Dataset:
     return make_atoms()
@@ -253,6 +275,7 @@ def specimen() -> Callable[[str], xr.Dataset]:
         "raw_series": make_raw,
         "frames": make_frames,
         "edits": make_edits,
+        "lattice": make_lattice,
         "score": make_score,
     }
 
