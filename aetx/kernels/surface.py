@@ -49,7 +49,7 @@ def surface(position: F64, radius: float) -> Mask:
     if cells is None:
         return np.ones(len(position), bool)
     kept = circumradius(position[cells.simplices]) <= radius
-    beyond = _beyond(kept, cells.neighbors)
+    beyond = outside(kept, cells.neighbors)
     touches = np.where(cells.neighbors < 0, True, beyond[cells.neighbors])
     found = np.ones(len(position), bool)
     found[cells.simplices[kept]] = False
@@ -73,8 +73,16 @@ def circumradius(corners: F64) -> F64:
     return np.linalg.norm(centre, axis=1)
 
 
-def _beyond(kept: Mask, neighbours: NDArray[np.integer]) -> Mask:
-    """Tell which tetrahedra are outside the shape and joined to infinity through others that are."""
+def outside(kept: Mask, neighbours: NDArray[np.integer]) -> Mask:
+    """Tell which tetrahedra are outside the shape and joined to infinity through others that are.
+
+    Parameters
+    ----------
+    kept
+        Tetrahedra of the shape, shape (cells,).
+    neighbours
+        The tetrahedra across the four faces of each, -1 for infinity, shape (cells, 4).
+    """
     count = len(kept)
     cell, side = np.nonzero(~kept[:, None] & ((neighbours < 0) | ~kept[neighbours]))
     other = neighbours[cell, side]
