@@ -177,3 +177,22 @@ def finite_positions(where: str, atoms: xr.Dataset) -> F64:
         problem = Problem(where, "position", f"{nowhere} atoms that are not finite", "finite positions", "drop them")
         raise InputError(problem)
     return found
+
+
+def covariances(atoms: xr.Dataset) -> F64:
+    """Return the covariance of each position, shape (atoms, 3, 3), angstrom**2; NaN where atoms do not know it.
+
+    It is `covariance` where that is there, else the squares of `sigma` on the diagonal.
+
+    Parameters
+    ----------
+    atoms
+        Of the kind atoms or lattice.
+    """
+    if "covariance" in atoms:
+        ordered = atoms["covariance"].sel(axis=["x", "y", "z"], axis2=["x", "y", "z"])
+        return np.asarray(ordered.transpose("atom", "axis", "axis2").values, np.float64)
+    if "sigma" in atoms:
+        sigma = atoms["sigma"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values.astype(np.float64)
+        return np.einsum("ni,ij->nij", sigma**2, np.eye(3))
+    return np.full((atoms.sizes["atom"], 3, 3), np.nan)

@@ -27,7 +27,7 @@ class Scale:
     """The same from how much parts of the specimen differ, by bootstrap."""
 
 
-def scale_of(grains: list[Grain], found: Bulk, of: Crystal, covariance: F64 | None, blocks: I64, draws: F64) -> Scale:
+def scale_of(grains: list[Grain], found: Bulk, of: Crystal, covariance: F64, blocks: I64, draws: F64) -> Scale:
     """Return the scale of all grains, each weighing by its atoms.
 
     With A = P R the map from the bonds of the crystal to those of a grain, P symmetric, S = 1/P. A follows the
@@ -38,7 +38,7 @@ def scale_of(grains: list[Grain], found: Bulk, of: Crystal, covariance: F64 | No
     grains, found, of
         As `bonds.grains` makes and takes them; at least one grain.
     covariance
-        Covariance of each position, shape (atoms, 3, 3), angstrom**2, or None.
+        Covariance of each position, shape (atoms, 3, 3), angstrom**2; NaN where it is not known.
     blocks
         To which part of the specimen each bulk atom belongs, from 0, shape (bulk,).
     draws
@@ -67,7 +67,7 @@ def scale_of(grains: list[Grain], found: Bulk, of: Crystal, covariance: F64 | No
     return Scale(
         stretch=stretch,
         scatter=np.einsum("nki,ij,nlj->kl", rows, own, rows),
-        sigma=np.full((3, 3), np.nan) if covariance is None else _carried(rows, covariance[:atoms]),
+        sigma=_carried(rows, covariance[:atoms]),
         block=np.cov(parts.T) if len(parts) > 1 and draws.shape[1] > 1 else np.full((3, 3), np.nan),
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from aetx.core import Forecast, InputSizes, Length, Params, stage
-from aetx.core.atoms import finite_positions
+from aetx.core.atoms import covariances, finite_positions
 from aetx.core.element import Element, atomic_number
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels.bonds import Bulk, Crystal, Grain, bulk, crystal, grains
@@ -161,19 +161,7 @@ def _told(
     count = int(block.max()) + 1
     generator = np.random.default_rng(params.seed)
     draws = generator.multinomial(count, np.full(count, 1 / count), params.resamples).astype(float)
-    return scale_of(parts, found, known, _covariance(atoms), block, draws)
-
-
-def _covariance(atoms: xr.Dataset) -> F64 | None:
-    """Return the covariance of each position, shape (atoms, 3, 3), or None where the atoms do not know it."""
-    found: F64 | None = None
-    if "covariance" in atoms:
-        ordered = atoms["covariance"].sel(axis=["x", "y", "z"], axis2=["x", "y", "z"])
-        found = ordered.transpose("atom", "axis", "axis2").values.astype(np.float64)
-    elif "sigma" in atoms:
-        sigma = atoms["sigma"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values.astype(np.float64)
-        found = np.einsum("ni,ij->nij", sigma**2, np.eye(3))
-    return found
+    return scale_of(parts, found, known, covariances(atoms), block, draws)
 
 
 def _mean_error(covariance: F64) -> float:
