@@ -24,7 +24,7 @@ distance to the nearest neighbour: the two first shells of bcc (1 and 1.155) bec
 simple cubic and diamond (1 and 1.414 or more) stay two."""
 FINE = 1 / 200
 """Step of that distribution, over the same distance."""
-SAMPLE = 20_000
+SAMPLE = 5000
 """Most points around which that distribution is taken."""
 
 
@@ -166,14 +166,14 @@ def _sorted(position: F64, cutoff: float) -> tuple[F64, I64, I64, I64]:
     place = np.floor((position - low) / edge).astype(np.int64) + 1 if len(position) else np.empty((0, 3), np.int64)
     size = place.max(axis=0, initial=0) + 2
     key = (place[:, 0] * size[1] + place[:, 1]) * size[2] + place[:, 2]
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key)
     row = np.array([(a * size[1] + b) * size[2] - 1 for a in (-1, 0, 1) for b in (-1, 0, 1)], np.int64)
     return np.ascontiguousarray(position[order].T), order, key[order], row
 
 
 @njit(nogil=True, cache=True)
 def _rows(key: I64, of: int, row: I64, low: I64, high: I64) -> int:
-    """Move on to the points of the nine rows around a cell, and return how many they are; cells come in rising order."""
+    """Move on to the points of the nine rows around a cell, and return how many; cells come in rising order."""
     total = 0
     for k in range(9):
         first = of + row[k]
@@ -190,75 +190,71 @@ def _rows(key: I64, of: int, row: I64, low: I64, high: I64) -> int:
 def _search(
     place: F64, order: I64, key: I64, row: I64, wanted: Mask, cutoff: float, start: I64, index: I32, distance: F64
 ) -> None:
-    """Count the neighbours of point i in ``start[i + 1]`` where `index` is empty, otherwise list them from ``start[i]``."""
+    """Count neighbours of point i in ``start[i + 1]`` where `index` is empty, otherwise list them from ``start[i]``."""
     counting, points, limit = index.size == 0, key.size, cutoff * cutoff
     low, high = np.zeros(9, np.int64), np.zeros(9, np.int64)
-    near, square = np.empty((3, 64)), np.empty(64)
-    which = np.empty(64, np.int64)
+    near, square, which = np.empty((3, 0)), np.empty(0), np.empty(0, np.int32)
+    kept, name = np.empty(0), np.empty(0, np.int32)
     first = 0
     while first < points:
-        last = first
-        asked = False
+        last, asked = first, False
         while last < points and key[last] == key[first]:
             asked |= wanted[order[last]]
             last += 1
         if not asked:
             first = last
             continue
-        total = _rows(key, key[first], row, low, high)
+        total, before = _rows(key, key[first], row, low, high), 0
         if total > square.size:
-            near, square, which = np.empty((3, 2 * total)), np.empty(2 * total), np.empty(2 * total, np.int64)
+            near, square, which = np.empty((3, 2 * total)), np.empty(2 * total), np.empty(2 * total, np.int32)
+            kept, name = np.empty(2 * total), np.empty(2 * total, np.int32)
         filled = 0
         for k in range(9):
+            before = filled - low[k] if k == 4 else before  # the fifth row is that of the cell itself
             for j in range(low[k], high[k]):
                 near[0, filled], near[1, filled], near[2, filled] = place[0, j], place[1, j], place[2, j]
-                which[filled] = j
+                which[filled] = order[j]
                 filled += 1
         for i in range(first, last):
-            atom = order[i]
+            atom, x, y, z = order[i], place[0, i], place[1, i], place[2, i]
             if not wanted[atom]:
                 continue
             for c in range(total):
-                x, y, z = near[0, c] - place[0, i], near[1, c] - place[1, i], near[2, c] - place[2, i]
-                square[c] = x * x + y * y + z * z
+                square[c] = (near[0, c] - x) ** 2 + (near[1, c] - y) ** 2 + (near[2, c] - z) ** 2
+            square[before + i] = np.inf
+            found = 0
             if counting:
-                found = -1  # a point is no neighbour of itself
                 for c in range(total):
                     found += square[c] < limit
                 start[atom + 1] = found
                 continue
-            at = start[atom]
             for c in range(total):
-                if square[c] < limit and which[c] != i:
-                    index[at], distance[at] = order[which[c]], math.sqrt(square[c])
-                    at += 1
-            _sort(distance[start[atom] : at], index[start[atom] : at])
+                kept[found], name[found] = square[c], which[c]
+                found += square[c] < limit
+            _sort(kept[:found], name[:found])
+            for c in range(found):
+                index[start[atom] + c], distance[start[atom] + c] = name[c], math.sqrt(kept[c])
         first = last
 
 
 @njit(nogil=True, cache=True)
-def _sort(distance: F64, index: I32) -> None:
-    """Sort by distance, then by index, in place."""
-    count = distance.size
+def _sort(value: F64, index: I32) -> None:
+    """Sort by value, then by index, in place; by Shell's method, so that long lists take little longer."""
     gap = 1
-    while 3 * gap + 1 < count // 2:
+    while 9 * gap < value.size:
         gap = 3 * gap + 1
     while gap > 0:
-        for i in range(gap, count):
-            value, name, j = distance[i], index[i], i
-            while j >= gap and (
-                distance[j - gap] > value or (distance[j - gap] == value and index[j - gap] > name)
-            ):
-                distance[j], index[j] = distance[j - gap], index[j - gap]
+        for i in range(gap, value.size):
+            one, name, j = value[i], index[i], i
+            while j >= gap and (value[j - gap] > one or (value[j - gap] == one and index[j - gap] > name)):
+                value[j], index[j] = value[j - gap], index[j - gap]
                 j -= gap
-            distance[j], index[j] = value, name
+            value[j], index[j] = one, name
         gap //= 3
 
 
 @njit(nogil=True, cache=True)
-def _histogram(
-    place: F64, order: I64, key: I64, row: I64, wanted: Mask, step: float, counts: F64
-) -> None:
+def _histogram(place: F64, order: I64, key: I64, row: I64, wanted: Mask, step: float, counts: F64) -> None:
     """Count the distances from the wanted points to all others, in bins of a step from 0."""
     low, high = np.zeros(9, np.int64), np.zeros(9, np.int64)
     limit, before = (counts.size * step) ** 2, np.int64(-1)
