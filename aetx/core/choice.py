@@ -100,15 +100,22 @@ def solved(
     The search is kept: `r_work` and `r_free` of each trial and step, the `strength` of each trial and the
     `r_free_trial` by which it is judged, `best_iterations`, `best_strength`, and `mean_r_free` there.
     """
+    trial, log = decided(task, params, solve, strength)
+    return reconstructed(series, task, solve(task, trial)).merge(log)
+
+
+def decided(
+    task: Task, params: ChosenParams, solve: Solve, strength: float | Literal["auto"] = 0.0
+) -> tuple[Trial, xr.Dataset]:
+    """Return how to run an iteration, and the search that told it, empty where nothing was left to held-out tilts."""
     if not params.chooses:
         assert params.iterations != "auto"
         assert strength != "auto"
-        return reconstructed(series, task, solve(task, Trial(params.iterations, params.tolerance, strength)))
+        return Trial(params.iterations, params.tolerance, strength), xr.Dataset()
     search = _Search(_held_out(task, params.held_out), params, solve)
     best = search.strongest() if strength == "auto" else search.value(strength)
     steps = search.steps(best)
-    found = reconstructed(series, task, solve(task, Trial(steps, 0.0, best)))
-    return found.merge(search.log(best, steps, strength == "auto"))
+    return Trial(steps, 0.0, best), search.log(best, steps, strength == "auto")
 
 
 class _Search:
@@ -144,7 +151,7 @@ class _Search:
         best = int(np.argmin(free[1:])) + 1
         if best == free.size - 1 and best >= MOST:
             text = f"R free still falls after {MOST} iterations: give iterations a number"
-            warnings.warn(text, AetxWarning, stacklevel=5)
+            warnings.warn(text, AetxWarning, stacklevel=6)
         return best
 
     def strongest(self) -> float:
@@ -158,7 +165,7 @@ class _Search:
                 break
         if gone == REACH:
             text = f"R free still falls at a strength of {best:g}: is the noise of the images what is assumed?"
-            warnings.warn(text, AetxWarning, stacklevel=5)
+            warnings.warn(text, AetxWarning, stacklevel=6)
         return min((best / FINE, best, best * FINE), key=self.least)
 
     def log(self, best: float, steps: int, regularised: bool) -> xr.Dataset:
@@ -208,8 +215,8 @@ def _held_out(task: Task, count: int | None) -> Task:
     return replace(task, trusted=seen - held, held=held)
 
 
-def chosen_forecast(inputs: InputSizes, params: ChosenParams) -> Forecast:
-    """Return the forecast of a reconstruction some of whose parameters are chosen."""
+def chosen_forecast(inputs: InputSizes, params: ChosenParams, rows: int | None = None) -> Forecast:
+    """Return the forecast of a reconstruction some of whose parameters are chosen; `rows` as in `forecast_of`."""
     steps = TYPICAL if params.iterations == "auto" else params.iterations
     trials = 1 + (2 * REACH if isinstance(params, RegularisedParams) and params.strength == "auto" else 1)
-    return forecast_of(inputs, params, steps * (trials if params.chooses else 1))
+    return forecast_of(inputs, params, steps * (trials if params.chooses else 1), rows)

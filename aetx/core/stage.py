@@ -43,12 +43,14 @@ class Forecast:
     """What a stage will give and need, told from sizes and parameters alone.
 
     `sizes` are the dimensions of its result, `memory` the bytes that it holds at its peak beside the blocks of
-    its inputs that stream through, `seconds` the processor time of one ordinary core.
+    its inputs that stream through, `seconds` the processor time of one ordinary core. `least` are the bytes that a
+    stage which is handed a limit can make do with, None where that is next to nothing.
     """
 
     sizes: Sizes
     memory: int
     seconds: float
+    least: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import dask.array as da
 import numpy as np
 import torch
 import xarray as xr
@@ -112,6 +113,7 @@ def reconstruction_task(
     device: str,
     memory: int | None,
     make: Callable[[F64, Grid, Grid, str], Projector] = Projector,
+    told: bool = True,
 ) -> Task:
     """Return the problem that a reconstruction of the series solves.
 
@@ -129,15 +131,17 @@ def reconstruction_task(
         Bytes allowed.
     make
         The projector for rotations, grid of the volume, grid of the images and device.
+    told
+        Say what is odd about the images.
     """
     step = pixel_size(series)
     turned = rotations(series)
     image = grid(series, "yx", step)
-    depth = image.shape[1] if params.thickness is None else max(1, round(params.thickness / step))
-    box = _box(turned, image, depth, params.extended)
+    box = box_of(series, params)
+    depth = box.shape[0]
     if memory is not None:
-        require_memory(int(params.burden * forecast_bytes(len(turned), box.shape, image.shape)), memory)
-    values, mask = measured_images(series)
+        require_memory(task_bytes(series, params), memory)
+    values, mask = measured_images(series) if told else read_images(series)
     projector = make(turned, box, image, device)
     above, left = (round(image.start[i] - box.start[i + 1]) for i in (0, 1))
     crop = (slice(0, depth), slice(above, above + image.shape[0]), slice(left, left + image.shape[1]))
@@ -170,17 +174,28 @@ def coordinates(series: xr.Dataset, depth: int, step: float) -> dict[str, F64]:
 
 def reconstructed(series: xr.Dataset, task: Task, found: Reconstruction) -> xr.Dataset:
     """Return a reconstruction as a volume, with `r1` of each tilt and `r1_history` of each iteration beside it."""
+    return volume_dataset(series, density_of(task, found), found.r1, found.history)
+
+
+def density_of(task: Task, found: Reconstruction) -> NDArray[np.float32]:
+    """Return the density (z, y, x) in the field of view."""
     density = task.projector.volume_out(found.volume)[task.crop]
-    density = np.ascontiguousarray(density) / np.float32(task.step)
+    return np.ascontiguousarray(density) / np.float32(task.step)
+
+
+def volume_dataset(
+    series: xr.Dataset, density: NDArray[np.float32] | da.Array, r1: F64 | da.Array, history: F64 | da.Array
+) -> xr.Dataset:
+    """Return a density (z, y, x) as a volume, with the R1 of each tilt and their mean after each iteration."""
     length = {"units": "angstrom"}
     return xr.Dataset(
         {
             "density": (("z", "y", "x"), density, {"units": density_units(series)}),
-            "r1": ("tilt", found.r1, {"units": "1", "long_name": "R1 of each image"}),
-            "r1_history": ("iteration", found.history, {"units": "1", "long_name": "mean R1 after each iteration"}),
+            "r1": ("tilt", r1, {"units": "1", "long_name": "R1 of each image"}),
+            "r1_history": ("iteration", history, {"units": "1", "long_name": "mean R1 after each iteration"}),
         },
-        {axis: (axis, values, length) for axis, values in coordinates(series, task.crop[0].stop, task.step).items()}
-        | {"iteration": ("iteration", np.arange(len(found.history)), {"units": "1"})}
+        {axis: (axis, at, length) for axis, at in coordinates(series, density.shape[0], pixel_size(series)).items()}
+        | {"iteration": ("iteration", np.arange(len(history)), {"units": "1"})}
         | {name: series[name].variable for name in ("tilt", "phi", "theta", "psi")},
     )
 
@@ -190,16 +205,25 @@ def reconstruction_forecast(inputs: InputSizes, params: IterativeParams) -> Fore
     return forecast_of(inputs, params, params.iterations)
 
 
-def forecast_of(inputs: InputSizes, params: BoxParams, passes: int) -> Forecast:
-    """Return the forecast of a reconstruction that projects there and back so many times."""
+def forecast_of(inputs: InputSizes, params: BoxParams, passes: int, rows: int | None = None) -> Forecast:
+    """Return the forecast of a reconstruction that projects there and back so many times.
+
+    `rows` is the height of the slabs that it can make do with, two of them at once; None where it needs the whole.
+    """
     series = inputs["series"][0]
     tilts, y, x = (series.get(name, 1) for name in ("tilt", "y", "x"))
-    box = (x, y, 3 * x if params.extended else x)
-    entries = _entries(tilts, box, x)
+    wide = 3 * x if params.extended else x
+    entries = _entries(tilts, (x, y, wide), x)
+
+    def needed(height: int) -> int:
+        return int(params.burden * forecast_bytes(tilts, (x, height, wide), (height, x)))
+
+    whole = needed(y)
     return Forecast(
         {"z": x, "y": y, "x": x},
-        memory=int(params.burden * forecast_bytes(tilts, box, (y, x))),
+        memory=whole,
         seconds=1.0 + (passes + POWERS) * entries * y * 3e-10,
+        least=whole if rows is None or rows >= y else min(whole, 2 * needed(rows)),
     )
 
 
@@ -223,8 +247,19 @@ def require_memory(needed: int, memory: int) -> None:
         raise EnvironmentFault(Problem("run", "memory", f"{memory} bytes", f"about {needed} bytes", fix))
 
 
-def _box(turned: F64, image: Grid, depth: int, extended: bool) -> Grid:
-    if not extended:
+def task_bytes(series: xr.Dataset, params: BoxParams) -> int:
+    """Return the bytes that the reconstruction of a series needs."""
+    image = grid(series, "yx", pixel_size(series))
+    shape = box_of(series, params).shape
+    return int(params.burden * forecast_bytes(series.sizes["tilt"], shape, image.shape))
+
+
+def box_of(series: xr.Dataset, params: BoxParams) -> Grid:
+    """Return the grid (z, y, x) in which a series is reconstructed, in voxels from the rotation centre."""
+    step = pixel_size(series)
+    turned, image = rotations(series), grid(series, "yx", step)
+    depth = image.shape[1] if params.thickness is None else max(1, round(params.thickness / step))
+    if not params.extended:
         return Grid((depth, *image.shape), (-float(depth // 2), *image.start))
     steepest = int(np.abs(turned[:, 2, 2]).argmin())
     if abs(turned[steepest, 2, 2]) < FLATTEST:
@@ -236,6 +271,13 @@ def _box(turned: F64, image: Grid, depth: int, extended: bool) -> Grid:
 
 def measured_images(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Return images and mask, and say what is odd about them."""
+    values, mask = read_images(series)
+    warn_of(*sums_of(values), stacklevel=5)
+    return values, mask
+
+
+def read_images(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return images, zero where they are masked, and mask; refuse values that are not finite."""
     values = series["image"].transpose("tilt", "y", "x").values.astype(np.float32)
     mask = None
     if "mask" in series:
@@ -248,18 +290,26 @@ def measured_images(series: xr.Dataset) -> tuple[NDArray[np.float32], NDArray[np
         raise InputError(
             Problem("series", "image", found, "finite values", "mask those pixels or leave the images out")
         )
-    sums = np.abs(values).sum(axis=(1, 2), dtype=float)
+    return values, mask
+
+
+def sums_of(values: NDArray[np.float32]) -> tuple[F64, float]:
+    """Return the sum of absolute values of each image, and the sum of all negative values, without their sign."""
+    return np.abs(values).sum(axis=(1, 2), dtype=float), float(-np.minimum(values, 0).sum(dtype=float))
+
+
+def warn_of(sums: F64, negative: float, stacklevel: int) -> None:
+    """Say what is odd about images whose sums are those of `sums_of`."""
     empty = np.flatnonzero(sums == 0)
     if empty.size:
-        warnings.warn(f"{empty.size} images are zero everywhere: tilt {empty[:5].tolist()}", AetxWarning, stacklevel=4)
-    negative = -np.minimum(values, 0).sum(dtype=float)
+        text = f"{empty.size} images are zero everywhere: tilt {empty[:5].tolist()}"
+        warnings.warn(text, AetxWarning, stacklevel=stacklevel)
     if negative > NEGATIVE * sums.sum():
         share = 100 * negative / sums.sum()
         text = (
             f"{share:.0f} % of the intensity is negative, and no density explains that: is too much background removed?"
         )
-        warnings.warn(text, AetxWarning, stacklevel=4)
-    return values, mask
+        warnings.warn(text, AetxWarning, stacklevel=stacklevel)
 
 
 def support_mask(support: xr.Dataset, wanted: dict[str, F64]) -> xr.DataArray:

@@ -26,13 +26,15 @@ Look = Callable[[int, torch.Tensor], None]
 class Reconstruction:
     """A volume (z, x, y), the R1 of each tilt, and the mean R1 before each iteration and after the last.
 
-    `free` is the same mean over the tilts that were held out, empty where none were.
+    `free` is the same mean over the tilts that were held out, empty where none were; `apart` is the sum of absolute
+    differences at each of these moments and tilts, shape (iterations + 1, tilts), of which R1 is a share.
     """
 
     volume: torch.Tensor
     r1: F64
     history: F64
     free: F64
+    apart: F64
 
 
 @dataclass(frozen=True)
@@ -254,18 +256,21 @@ class Watch:
         self, images: torch.Tensor, trusted: torch.Tensor | None, held: torch.Tensor | None, scheme: Scheme
     ) -> None:
         self.images, self.trusted, self.held, self.scheme = images, trusted, held, scheme
+        self.total = by_tilt(images if trusted is None else images * trusted)
+        self.apart: list[F64] = []
         self.history: list[float] = []
         self.free: list[float] = []
 
     def see(self, shown: torch.Tensor) -> float:
         """Note the R1 of the images of a volume, and return the sum of their squared differences."""
-        self.history.append(mean_of_seen(r1_by_tilt(shown, self.images, self.trusted)))
+        difference = shown - self.images
         if self.held is not None:
             self.free.append(mean_of_seen(r1_by_tilt(shown, self.images, self.held)))
-        difference = (shown - self.images).square_()
         if self.trusted is not None:
             difference.mul_(self.trusted)
-        return float(difference.sum(dtype=torch.float64))
+        self.apart.append(by_tilt(difference))
+        self.history.append(mean_of_seen(share(self.apart[-1], self.total)))
+        return float(difference.square_().sum(dtype=torch.float64))
 
     @property
     def settled(self) -> bool:
@@ -281,8 +286,8 @@ class Watch:
         """Return the reconstruction; `shown` are the images of the volume."""
         if not self.settled:
             self.see(shown)
-        r1 = r1_by_tilt(shown, self.images, self.trusted)
-        return Reconstruction(volume, r1, np.array(self.history), np.array(self.free))
+        r1 = share(self.apart[-1], self.total)
+        return Reconstruction(volume, r1, np.array(self.history), np.array(self.free), np.array(self.apart))
 
 
 def mean_of_seen(values: F64) -> float:
@@ -293,14 +298,21 @@ def mean_of_seen(values: F64) -> float:
 
 def r1_by_tilt(shown: torch.Tensor, images: torch.Tensor, trusted: torch.Tensor | None = None) -> F64:
     """Return the sum of absolute differences over the sum of absolute images at each tilt, NaN where that is zero."""
-    difference, total = (shown - images).abs_(), images.abs()
+    difference, total = shown - images, images
     if trusted is not None:
-        difference.mul_(trusted)
-        total.mul_(trusted)
-    above = difference.sum(dim=(1, 2), dtype=torch.float64)
-    below = total.sum(dim=(1, 2), dtype=torch.float64)
-    ratio: NDArray[np.float64] = torch.where(below > 0, above / below, torch.nan).cpu().numpy()
-    return ratio
+        difference, total = difference.mul_(trusted), images * trusted
+    return share(by_tilt(difference), by_tilt(total))
+
+
+def by_tilt(images: torch.Tensor) -> F64:
+    """Return the sum of absolute values of each image."""
+    found: F64 = images.abs().sum(dim=(1, 2), dtype=torch.float64).cpu().numpy()
+    return found
+
+
+def share(apart: F64, total: F64) -> F64:
+    """Return a part over its total, NaN where that is zero."""
+    return np.divide(apart, total, out=np.full(np.broadcast_shapes(apart.shape, total.shape), np.nan), where=total > 0)
 
 
 def _square(values: torch.Tensor) -> float:

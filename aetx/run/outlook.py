@@ -183,7 +183,7 @@ def refuse_memory(job: Job, sizes: Mapping[str, Sizes], limit: int) -> list[Prob
     for step in job.steps:
         told = told_by(step, known)
         known[step.name] = dict(told.sizes)
-        needed = SPARE if "memory" in step.stage.resources else int(told.memory)
+        needed = (told.least or SPARE) if "memory" in step.stage.resources else int(told.memory)
         if program + needed > limit:
             enough = -(-(program + needed) // 10**6)
             problems.append(

@@ -36,7 +36,7 @@ def made_up(best_steps: int, best_strength: float, seen: list[tuple[bool, Trial]
         away = np.log2(max(trial.strength, 1e-9) / best_strength) ** 2
         free: F64 = 0.1 + 0.001 * np.abs(steps - best_steps) + 0.01 * away
         volume = torch.zeros(task.projector.volume_shape)
-        return Reconstruction(volume, np.zeros(len(task.images)), 0.5 ** (steps + 1.0), free)
+        return Reconstruction(volume, np.zeros(len(task.images)), 0.5 ** (steps + 1.0), free, free[:, None])
 
     return solve
 
@@ -116,9 +116,8 @@ def test_more_tilts_than_there_are_cannot_be_held_out(series: xr.Dataset) -> Non
 def test_r_free_that_never_rises_is_told(series: xr.Dataset) -> None:
     def solve(task: Task, trial: Trial) -> Reconstruction:
         steps = np.arange(trial.iterations + 1)
-        return Reconstruction(
-            torch.zeros(task.projector.volume_shape), np.zeros(9), 1.0 / (1 + steps), 1.0 / (1 + steps)
-        )
+        falls = 1.0 / (1 + steps)
+        return Reconstruction(torch.zeros(task.projector.volume_shape), np.zeros(9), falls, falls, falls[:, None])
 
     params = ChosenParams(iterations="auto")
     task = reconstruction_task(series, None, params, device="cpu", memory=None)

@@ -6,8 +6,9 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import optional, stage
-from aetx.core.choice import ChosenParams, Steps, Trial, chosen_forecast, solved
-from aetx.core.tomography import Task, reconstruction_task
+from aetx.core.choice import ChosenParams, Steps, Trial
+from aetx.core.slabs import by_rows, rows_forecast
+from aetx.core.tomography import Task
 from aetx.kernels import row_action
 from aetx.kernels.reconstruction import Reconstruction
 from aetx.model import TILT_SERIES, VOLUME
@@ -29,8 +30,8 @@ class ArtParams(ChosenParams):
     takes={"series": TILT_SERIES, "support": optional(VOLUME)},
     gives=VOLUME,
     params=ArtParams,
-    version=1,
-    forecast=chosen_forecast,
+    version=2,
+    forecast=rows_forecast,
 )
 def art(series: xr.Dataset, support: xr.Dataset | None, params: ArtParams, *, memory: int | None) -> xr.Dataset:
     """Volume by the algebraic reconstruction technique of Kaczmarz, ray by ray, density not below zero.
@@ -46,7 +47,6 @@ def art(series: xr.Dataset, support: xr.Dataset | None, params: ArtParams, *, me
     R. Gordon, R. Bender, G. T. Herman, J. Theor. Biol. 29, 471 (1970), doi:10.1016/0022-5193(70)90109-8; rays:
     P. M. Joseph, IEEE Trans. Med. Imaging 1, 192 (1982), doi:10.1109/TMI.1982.4307572.
     """
-    task = reconstruction_task(series, support, params, device="cpu", memory=memory)
 
     def solve(task: Task, trial: Trial) -> Reconstruction:
         return row_action.art(
@@ -59,4 +59,4 @@ def art(series: xr.Dataset, support: xr.Dataset | None, params: ArtParams, *, me
             held=task.held,
         )
 
-    return solved(series, task, params, solve)
+    return by_rows(series, support, params, solve, device="cpu", memory=memory)

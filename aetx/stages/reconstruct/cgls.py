@@ -6,8 +6,9 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import optional, stage
-from aetx.core.choice import ChosenParams, Steps, Trial, chosen_forecast, solved
-from aetx.core.tomography import Task, reconstruction_task
+from aetx.core.choice import ChosenParams, Steps, Trial
+from aetx.core.slabs import by_rows, rows_forecast
+from aetx.core.tomography import Task
 from aetx.kernels import conjugate
 from aetx.kernels.reconstruction import Reconstruction
 from aetx.model import TILT_SERIES, VOLUME
@@ -26,8 +27,8 @@ class CglsParams(ChosenParams):
     takes={"series": TILT_SERIES, "support": optional(VOLUME)},
     gives=VOLUME,
     params=CglsParams,
-    version=1,
-    forecast=chosen_forecast,
+    version=2,
+    forecast=rows_forecast,
 )
 def cgls(
     series: xr.Dataset, support: xr.Dataset | None, params: CglsParams, *, device: str, memory: int | None
@@ -44,7 +45,6 @@ def cgls(
     M. R. Hestenes, E. Stiefel, J. Res. Natl. Bur. Stand. 49, 409 (1952), doi:10.6028/jres.049.044; CGLS:
     A. Bjorck, Numerical Methods for Least Squares Problems, sec. 7.4, doi:10.1137/1.9781611971484.
     """
-    task = reconstruction_task(series, support, params, device=device, memory=memory)
 
     def solve(task: Task, trial: Trial) -> Reconstruction:
         return conjugate.cgls(
@@ -56,4 +56,4 @@ def cgls(
             held=task.held,
         )
 
-    return solved(series, task, params, solve)
+    return by_rows(series, support, params, solve, device=device, memory=memory)

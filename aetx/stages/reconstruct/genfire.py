@@ -90,7 +90,8 @@ def _forecast(inputs: InputSizes, params: GenfireParams) -> Forecast:
     step = 2.5e-8 * min(size, 2 * x) ** 2 * min(size, 2 * y) / 4
     look = 2.0e-8 * size**2 * size / 4
     seconds = 1.0 + params.iterations * step + (kernel.LOOKS + 3) * look + tilts * size**2 * 1e-7
-    return Forecast({"z": x, "y": y, "x": x}, memory=forecast_bytes(tilts, box, (y, x), params), seconds=seconds)
+    memory = forecast_bytes(tilts, box, (y, x), params)
+    return Forecast({"z": x, "y": y, "x": x}, memory=memory, seconds=seconds, least=memory)
 
 
 @stage(

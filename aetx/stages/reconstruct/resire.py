@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 
 from aetx.core import Forecast, InputSizes, optional, stage
 from aetx.core.choice import ChosenParams, Steps, Trial, chosen_forecast, solved
-from aetx.core.tomography import Task, forecast_bytes, reconstruction_task, require_memory
+from aetx.core.slabs import by_rows, rows_forecast
+from aetx.core.tomography import Task, reconstruction_task, require_memory, task_bytes
 from aetx.kernels.fourier_slice import FourierProjector
-from aetx.kernels.projection import Projector
 from aetx.kernels.reconstruction import Reconstruction, descend
 from aetx.model import TILT_SERIES, VOLUME
 
@@ -57,12 +57,15 @@ def _bytes(shape: tuple[int, ...], padding: float) -> int:
 
 
 def _forecast(inputs: InputSizes, params: ResireParams) -> Forecast:
+    if not params.padding:
+        return rows_forecast(inputs, params)
     one = chosen_forecast(inputs, params)
     series = inputs["series"][0]
     box = (series.get("x", 1), series.get("y", 1), series.get("x", 1))
     more = _bytes(box, params.padding)
     steps = 100 if params.iterations == "auto" else params.iterations
-    return Forecast(one.sizes, one.memory + more, one.seconds + steps * more * 2e-9)
+    memory = one.memory + more
+    return Forecast(one.sizes, memory, one.seconds + steps * more * 2e-9, least=memory)
 
 
 @stage(
@@ -70,7 +73,7 @@ def _forecast(inputs: InputSizes, params: ResireParams) -> Forecast:
     takes={"series": TILT_SERIES, "support": optional(VOLUME)},
     gives=VOLUME,
     params=ResireParams,
-    version=1,
+    version=2,
     forecast=_forecast,
 )
 def resire(
@@ -100,11 +103,6 @@ def resire(
     M. Pham et al., Sci. Rep. 13, 5624 (2023), doi:10.1038/s41598-023-31124-7; momentum: A. Beck, M. Teboulle, SIAM J.
     Imaging Sci. 2, 183 (2009), doi:10.1137/080716542; restart: B. O'Donoghue, E. Candes, doi:10.1007/s10208-013-9150-3.
     """
-    make = partial(FourierProjector, oversampling=params.padding) if params.padding else Projector
-    task = reconstruction_task(series, support, params, device=device, memory=memory, make=make)
-    if memory is not None and params.padding:
-        tilts, box, image = len(task.images), task.projector.volume.shape, task.projector.image.shape
-        require_memory(forecast_bytes(tilts, box, image) + _bytes(box, params.padding), memory)
 
     def solve(task: Task, trial: Trial) -> Reconstruction:
         return descend(
@@ -117,4 +115,11 @@ def resire(
             held=task.held,
         )
 
+    if not params.padding:
+        return by_rows(series, support, params, solve, device=device, memory=memory)
+    make = partial(FourierProjector, oversampling=params.padding)
+    task = reconstruction_task(series, support, params, device=device, memory=memory, make=make)
+    if memory is not None:
+        box = task.projector.volume.shape
+        require_memory(task_bytes(series, params) + _bytes(box, params.padding), memory)
     return solved(series, task, params, solve)

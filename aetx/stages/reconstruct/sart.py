@@ -6,8 +6,9 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import optional, stage
-from aetx.core.choice import ChosenParams, Steps, Trial, chosen_forecast, solved
-from aetx.core.tomography import Task, reconstruction_task
+from aetx.core.choice import ChosenParams, Steps, Trial
+from aetx.core.slabs import by_rows, rows_forecast
+from aetx.core.tomography import Task
 from aetx.kernels import row_action
 from aetx.kernels.reconstruction import Reconstruction
 from aetx.model import TILT_SERIES, VOLUME
@@ -29,8 +30,8 @@ class SartParams(ChosenParams):
     takes={"series": TILT_SERIES, "support": optional(VOLUME)},
     gives=VOLUME,
     params=SartParams,
-    version=1,
-    forecast=chosen_forecast,
+    version=2,
+    forecast=rows_forecast,
 )
 def sart(
     series: xr.Dataset, support: xr.Dataset | None, params: SartParams, *, device: str, memory: int | None
@@ -46,7 +47,6 @@ def sart(
     ----------
     A. H. Andersen, A. C. Kak, Ultrason. Imaging 6, 81 (1984), doi:10.1177/016173468400600107.
     """
-    task = reconstruction_task(series, support, params, device=device, memory=memory)
 
     def solve(task: Task, trial: Trial) -> Reconstruction:
         return row_action.sart(
@@ -59,4 +59,4 @@ def sart(
             held=task.held,
         )
 
-    return solved(series, task, params, solve)
+    return by_rows(series, support, params, solve, device=device, memory=memory)

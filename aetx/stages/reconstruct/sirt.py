@@ -6,8 +6,9 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import optional, stage
-from aetx.core.choice import ChosenParams, Trial, chosen_forecast, solved
-from aetx.core.tomography import Task, reconstruction_task
+from aetx.core.choice import ChosenParams, Trial
+from aetx.core.slabs import by_rows, rows_forecast
+from aetx.core.tomography import Task
 from aetx.kernels import reconstruction
 from aetx.kernels.reconstruction import Reconstruction
 from aetx.model import TILT_SERIES, VOLUME
@@ -25,8 +26,8 @@ class SirtParams(ChosenParams):
     takes={"series": TILT_SERIES, "support": optional(VOLUME)},
     gives=VOLUME,
     params=SirtParams,
-    version=1,
-    forecast=chosen_forecast,
+    version=2,
+    forecast=rows_forecast,
 )
 def sirt(
     series: xr.Dataset, support: xr.Dataset | None, params: SirtParams, *, device: str, memory: int | None
@@ -42,7 +43,6 @@ def sirt(
     P. Gilbert, J. Theor. Biol. 36, 105 (1972), doi:10.1016/0022-5193(72)90180-4; weights: A. van der Sluis,
     H. A. van der Vorst, Linear Algebra Appl. 130, 257 (1990), doi:10.1016/0024-3795(90)90215-X.
     """
-    task = reconstruction_task(series, support, params, device=device, memory=memory)
 
     def solve(task: Task, trial: Trial) -> Reconstruction:
         return reconstruction.sirt(
@@ -54,4 +54,4 @@ def sirt(
             held=task.held,
         )
 
-    return solved(series, task, params, solve)
+    return by_rows(series, support, params, solve, device=device, memory=memory)

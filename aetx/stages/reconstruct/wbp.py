@@ -9,9 +9,11 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, stage
-from aetx.core.tomography import BoxParams, forecast_of, reconstructed, reconstruction_task
+from aetx.core.choice import Trial
+from aetx.core.slabs import ROWS, by_rows
+from aetx.core.tomography import BoxParams, Task, forecast_of
 from aetx.kernels.filtering import back_projection
-from aetx.kernels.reconstruction import Scheme, Watch
+from aetx.kernels.reconstruction import Reconstruction, Scheme, Watch
 from aetx.model import TILT_SERIES, VOLUME
 
 
@@ -30,10 +32,10 @@ class WbpParams(BoxParams):
 
 
 def _forecast(inputs: InputSizes, params: WbpParams) -> Forecast:
-    return forecast_of(inputs, params, 3)
+    return forecast_of(inputs, params, 3, ROWS)
 
 
-@stage("reconstruct.wbp", takes={"series": TILT_SERIES}, gives=VOLUME, params=WbpParams, version=1, forecast=_forecast)
+@stage("reconstruct.wbp", takes={"series": TILT_SERIES}, gives=VOLUME, params=WbpParams, version=2, forecast=_forecast)
 def wbp(series: xr.Dataset, params: WbpParams, *, device: str, memory: int | None) -> xr.Dataset:
     """Volume by weighted back projection: density = sum over tilts of transpose(A) (filter * image).
 
@@ -50,9 +52,12 @@ def wbp(series: xr.Dataset, params: WbpParams, *, device: str, memory: int | Non
     Principles of Computerized Tomographic Imaging, eq. 3.61, doi:10.1137/1.9780898719277; exact filtering: G. Harauz,
     M. van Heel, Optik 73, 146 (1986).
     """
-    task = reconstruction_task(series, None, params, device=device, memory=memory)
-    diameter = None if params.diameter is None else params.diameter / task.step
-    volume = back_projection(task.projector, task.images, params.window, params.cutoff, diameter)
-    watch = Watch(task.images, task.trusted, None, Scheme(1, 0.0, 1.0, positive=False))
-    watch.see(torch.zeros_like(task.images))
-    return reconstructed(series, task, watch.result(volume, task.projector.project(volume)))
+
+    def solve(task: Task, _: Trial) -> Reconstruction:
+        diameter = None if params.diameter is None else params.diameter / task.step
+        volume = back_projection(task.projector, task.images, params.window, params.cutoff, diameter)
+        watch = Watch(task.images, task.trusted, None, Scheme(1, 0.0, 1.0, positive=False))
+        watch.see(torch.zeros_like(task.images))
+        return watch.result(volume, task.projector.project(volume))
+
+    return by_rows(series, None, params, solve, device=device, memory=memory)
