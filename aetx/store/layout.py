@@ -37,10 +37,13 @@ class Layout:
 def lay_out(dataset: xr.Dataset) -> Layout:
     """Return a dataset with every large variable cut into blocks of whole chunks, and its encoding.
 
-    Tables and labels are loaded; large arrays stay as lazy as they came.
+    Tables and labels are loaded; large arrays stay as lazy as they came, and beside them small ones that dask makes,
+    often of the same blocks: loading them would make these twice.
     """
     plain = _plain_attrs(dataset.drop_encoding())
     large = [name for name in plain.variables if _is_large(plain.variables[name]) and name not in plain.indexes]
+    if large:
+        large += [name for name, one in plain.variables.items() if name not in large and _is_made_by_dask(one)]
     small = plain.drop_vars(large).compute()
     made: dict[Hashable, xr.Variable] = {}
     encoding: dict[Hashable, dict[str, object]] = {}
@@ -54,6 +57,10 @@ def lay_out(dataset: xr.Dataset) -> Layout:
     coordinates = {name: made[name] for name in plain.coords}
     variables = {name: made[name] for name in plain.data_vars}
     return Layout(xr.Dataset(variables, coordinates, plain.attrs), encoding, tuple(map(str, large)))
+
+
+def _is_made_by_dask(variable: xr.Variable) -> bool:
+    return variable.chunks is not None and variable.dtype.kind not in "UTO"
 
 
 def _is_large(variable: xr.Variable) -> bool:

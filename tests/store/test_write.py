@@ -118,6 +118,24 @@ def test_a_lazy_dataset_goes_from_store_to_store_without_being_loaded(tmp_path: 
     assert manifest(tmp_path / "a.zarr").digest == manifest(tmp_path / "b.zarr").digest
 
 
+def test_small_variables_made_of_the_same_blocks_do_not_make_them_twice(tmp_path: Path) -> None:
+    made = []
+
+    def block(block_info: Any = None) -> np.ndarray:
+        made.append(block_info[None]["array-location"])
+        return np.ones(block_info[None]["chunk-shape"], np.float32)
+
+    data = da.map_blocks(block, chunks=((64,) * 2, (64,) * 2, (64,) * 2), meta=np.empty((0, 0, 0), np.float32))
+    made_of = volume((128, 128, 128)).assign(density=(("z", "y", "x"), data, {"units": "count/angstrom"}))
+    made_of["total"] = made_of["density"].sum().assign_attrs(units="1")
+    made_of["profile"] = made_of["density"].sum(["y", "x"]).assign_attrs(units="1")
+    write(made_of, tmp_path / "made.zarr", key="made", record={})
+    assert len(made) == 8
+    back = open_store(tmp_path / "made.zarr")
+    assert float(back["total"]) == 128**3
+    assert (back["profile"] == 128**2).all()
+
+
 def test_an_opened_store_pickles(tmp_path: Path) -> None:
     write(volume(), tmp_path / "a.zarr", key="k", record={})
     again = pickle.loads(pickle.dumps(open_store(tmp_path / "a.zarr")))
