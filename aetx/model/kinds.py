@@ -242,7 +242,21 @@ LATTICE = Kind(
         "displacement": Var(("atom", "axis"), _LENGTH, "float64", "atom minus its site"),
     },
 )
-FIELD = Kind("field", _GRID, ("z", "y", "x"))
+_TENSOR = ("z", "y", "x", "axis", "axis2")
+FIELD = Kind(
+    "field",
+    {
+        **_GRID,
+        "weight": Var(("z", "y", "x"), ("1",), "float", "density of what it is made of, 1 inside", required=False),
+        "displacement": Var(_TENSOR[:4], _LENGTH, "float", "away from the reference", required=False),
+        "displacement_error": Var(_TENSOR[:4], _LENGTH, "float", "standard error of it", required=False),
+        "strain": Var(_TENSOR, ("1",), "float", "symmetric part of the deformation, tensor shear", required=False),
+        "strain_error": Var(_TENSOR, ("1",), "float", "standard error of it", required=False),
+        "rotation": Var(_TENSOR, ("1",), "float", "antisymmetric part of the deformation, radian", required=False),
+        "rotation_error": Var(_TENSOR, ("1",), "float", "standard error of it", required=False),
+    },
+    ("z", "y", "x"),
+)
 EDITS = Kind(
     "edits",
     {

@@ -1,0 +1,253 @@
+"""Displacements from a reference lattice, and how strain is told: its frame, its variables and what is significant."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from aetx.core.atoms import covariances
+from aetx.core.params import Length, Params
+from aetx.errors import AetxWarning, InputError, Problem
+from aetx.kernels import deformation
+from aetx.kernels.bonds import polar
+from aetx.kernels.regression import Cloud, cloud, densities
+from aetx.model import positions
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Variables = dict[str, tuple[tuple[str, ...], Any, dict[str, Any]]]
+Miller = Annotated[float, Field(ge=-50, le=50)]
+Direction = tuple[Miller, Miller, Miller]
+
+CUBIC = ("fcc", "bcc", "sc", "diamond", "perovskite")
+"""Lattices whose conventional cell has one edge."""
+NINE = (0, 5, 4, 5, 1, 3, 4, 3, 2)
+"""Which of the six components each of the nine of a symmetric tensor is."""
+TURNED = (0, 2, 1, 2, 0, 0, 1, 0, 0)
+"""Which of the components yz, xz, xy each of the nine of an antisymmetric tensor is, zero or not."""
+SIGN = (0, 1, 1, -1, 0, 1, -1, -1, 0)
+SURFACE = 0.98
+"""Density of atoms, over that inside, at a depth of two widths of the kernel below a flat surface."""
+ONE, ANGSTROM = {"units": "1"}, {"units": "angstrom"}
+
+
+class ReferenceParams(Params):
+    """Which lattice strain is counted from."""
+
+    lattice_constant: Length | None = Field(
+        None, gt=1, le=50, description="edge of the unstrained cubic cell; none for the lattice fitted to each grain"
+    )
+
+
+class TensorParams(ReferenceParams):
+    """How a strain tensor is told."""
+
+    frame: Literal["lab", "crystal"] = Field(
+        "lab", description="axes of the tensors: those of the images, or the grain"
+    )
+    x_axis: Direction = Field((1, 0, 0), description="direction of the crystal called x, in units of its cell")
+    z_axis: Direction = Field((0, 0, 1), description="direction of the crystal called z, in units of its cell")
+    centre: tuple[Length, Length, Length] | None = Field(
+        None, description="x, y, z from which radial strain is taken; none for the mean place of the atoms"
+    )
+    significance: float = Field(2.0, gt=0, le=100, description="standard errors above which a strain is significant")
+
+    @model_validator(mode="after")
+    def _axes_have_a_use(self) -> Self:
+        given = sorted({"x_axis", "z_axis"} & self.model_fields_set)
+        if self.frame == "lab" and given:
+            raise ValueError(f"{' and '.join(given)} for frame crystal only")
+        if not np.linalg.norm(np.cross(self.x_axis, self.z_axis)) > 1e-6:
+            raise ValueError("x_axis and z_axis not along one line")
+        return self
+
+
+class RegressionParams(TensorParams):
+    """How displacements become a field."""
+
+    width: Length = Field(2.7, gt=0, le=50, description="standard deviation of the Gaussian kernel")
+    order: Literal[0, 1] = Field(
+        1, description="1: straight lines through displacements, exact at surfaces; 0: weighted means, as published"
+    )
+    grains: Literal["separate", "joined"] = Field(
+        "separate", description="atoms of one grain make one field, or atoms of all grains, whose lattices then agree"
+    )
+    weights: Literal["equal", "errors"] = Field(
+        "equal", description="atoms weigh by their distance alone, or also by the inverse of their variance"
+    )
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Atoms that have a site: which they are, their sites, displacements, covariances, grains and the grains' axes."""
+
+    atom: I64
+    site: F64
+    displacement: F64
+    covariance: F64
+    grain: I64
+    basis: F64
+    name: str
+
+    @property
+    def middle(self) -> F64:
+        """Mean site, shape (3,), angstrom."""
+        return np.asarray(self.site.mean(axis=0))
+
+
+def reference_of(stage: str, lattice: xr.Dataset, params: ReferenceParams) -> Reference:
+    """Return the atoms of a lattice with the places that they have without strain; refuse one without such atoms.
+
+    With a stated edge, the cell of each grain becomes a cube of it, turned as the fitted cell is by the polar
+    decomposition, and the sites move about their mean in the grain.
+
+    Parameters
+    ----------
+    stage
+        Who asks.
+    lattice
+        Of the kind lattice.
+    params
+        The edge, if one is stated.
+    """
+    basis = lattice["basis"].sel(axis=["x", "y", "z"]).transpose("grain_id", "vector", "axis").values.astype(float)
+    where = f"{stage}: lattice"
+    if basis.shape[1] != 3:
+        found, fix = f"{basis.shape[1]} lattice vectors", "fit a lattice of three dimensions"
+        raise InputError(Problem(where, "basis", found, "three, as strain in space needs", fix))
+    place = positions(lattice)
+    moved = lattice["displacement"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values.astype(float)
+    grain = lattice["grain"].values.astype(np.int64)
+    names = lattice["grain_id"].values if "grain_id" in lattice.coords else np.arange(len(basis))
+    row = np.full(len(grain), -1)
+    for k, name in enumerate(names):
+        row[grain == name] = k
+    atom = np.flatnonzero((row >= 0) & np.isfinite(place).all(axis=1) & np.isfinite(moved).all(axis=1))
+    if not atom.size:
+        fix = "fit a lattice that atoms belong to"
+        raise InputError(Problem(where, "grain", "no atom with a site", "atoms on sites of a lattice", fix))
+    row, place, moved = row[atom], place[atom], moved[atom]
+    site, name = place - moved, "the lattice fitted to each grain"
+    if params.lattice_constant is not None:
+        site, basis = _restated(where, lattice, site, row, basis, params.lattice_constant)
+        name = f"a cubic lattice of {params.lattice_constant:g} angstrom, turned as each grain is"
+    return Reference(atom, site, place - site, covariances(lattice)[atom], row, basis, name)
+
+
+def _restated(where: str, lattice: xr.Dataset, site: F64, row: I64, basis: F64, edge: float) -> tuple[F64, F64]:
+    """Return sites and cells of a cubic lattice with another edge."""
+    kind = str(lattice.attrs.get("lattice", "a lattice without a name"))
+    if kind not in CUBIC:
+        problem = Problem(where, "attrs['lattice']", kind, f"one of {', '.join(CUBIC)}", "leave out 'lattice_constant'")
+        raise InputError(problem)
+    site, basis = site.copy(), basis.copy()
+    for k in np.unique(row):
+        own = row == k
+        cube = edge * polar(basis[k])[1]
+        middle = site[own].mean(axis=0)
+        site[own] = middle + (site[own] - middle) @ np.linalg.inv(basis[k]) @ cube
+        basis[k] = cube
+    return site, basis
+
+
+def frames_of(reference: Reference, params: TensorParams) -> F64:
+    """Return the axes of the results for each grain, one in each row, shape (grains, 3, 3)."""
+    if params.frame == "lab":
+        return np.tile(np.eye(3), (len(reference.basis), 1, 1))
+    up = np.asarray(params.z_axis, float) @ reference.basis
+    along = np.asarray(params.x_axis, float) @ reference.basis
+    up /= np.linalg.norm(up, axis=1, keepdims=True)
+    along -= (along * up).sum(axis=1, keepdims=True) * up
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    return np.stack([along, np.cross(up, along), up], axis=1)
+
+
+def centre_of(reference: Reference, params: TensorParams) -> F64:
+    """Return from where radial strain is taken, shape (3,), angstrom."""
+    return reference.middle if params.centre is None else np.asarray(params.centre, float)
+
+
+def cloud_of(stage: str, reference: Reference, params: RegressionParams) -> tuple[Cloud, F64]:
+    """Return the atoms in cells, and the density of atoms at each of them; refuse weights by errors not known.
+
+    Order 0 is announced with the number of atoms at which it is too small.
+    """
+    trust = np.ones(len(reference.atom))
+    if params.weights == "errors":
+        variance = np.einsum("naa->n", reference.covariance) / 3
+        unknown = int((~(variance > 0)).sum())
+        if unknown:
+            found, fix = f"{unknown} atoms without a standard error", "set weights: equal, or refine the atoms"
+            raise InputError(Problem(f"{stage}: lattice", "covariance", found, "one of each atom", fix))
+        trust = np.median(variance) / variance
+    made = cloud(reference.site, reference.displacement, reference.covariance, trust, reference.grain, params.width)
+    density = densities(made, reference.site, reference.grain, params.grains == "joined")
+    if params.order == 0:
+        near = int((density < SURFACE * density.max()).sum())
+        text = f"order 0 tells too small a strain near surfaces: 36 % of it there, and less than 90 % at {near} of"
+        warnings.warn(f"{text} {len(density)} atoms; order 1 has no such bias", AetxWarning, stacklevel=3)
+    return made, density
+
+
+def told(columns: Any, dims: tuple[str, ...], significance: float) -> Variables:
+    """Return strain and rotation as variables, from the columns of `kernels.deformation.derive`.
+
+    Parameters
+    ----------
+    columns
+        Shape (..., deformation.COLUMNS), in memory or lazy.
+    dims
+        Names of the leading dimensions.
+    significance
+        Standard errors above which a component is significant.
+    """
+    tensor, shape = (*dims, "axis", "axis2"), (*columns.shape[:-1], 3, 3)
+    made: Variables = {}
+    for name, first, pick in (("strain", deformation.STRAIN, NINE), ("rotation", deformation.ROTATION, TURNED)):
+        count = 6 if name == "strain" else 3
+        factor = np.ones(9) if name == "strain" else np.array(SIGN, float)
+        values = (columns[..., [first + k for k in pick]] * factor.astype(columns.dtype)).reshape(shape)
+        error = columns[..., [first + count + k for k in pick]] * np.abs(factor).astype(columns.dtype)
+        made[name] = tensor, values, dict(ONE)
+        made[f"{name}_error"] = tensor, error.reshape(shape), dict(ONE)
+    for name, first in (
+        ("volumetric", deformation.VOLUMETRIC),
+        ("von_mises", deformation.VON_MISES),
+        ("radial", deformation.RADIAL),
+        ("hoop", deformation.HOOP),
+    ):
+        made[name] = dims, columns[..., first], dict(ONE)
+        made[f"{name}_error"] = dims, columns[..., first + 1], dict(ONE)
+    strain, error = made["strain"][1], made["strain_error"][1]
+    known = np.isfinite(strain) & np.isfinite(error)
+    flag = np.where(known, abs(strain) > significance * error, -1).astype(np.int8)
+    meaning = {"flag_values": [-1, 0, 1], "flag_meanings": "unknown not_significant significant"}
+    made["significant"] = tensor, flag, {**ONE, **meaning, "standard_errors": significance}
+    return made
+
+
+def attributes(reference: Reference, params: TensorParams, centre: F64, method: str) -> Mapping[str, Any]:
+    """Return what a result says of how its strain was counted."""
+    frame = "the axes of the images"
+    if params.frame == "crystal":
+        frame = f"x along {list(params.x_axis)} and z along {list(params.z_axis)} of each grain"
+    return {
+        "strain_reference": reference.name,
+        "strain_frame": frame,
+        "strain_method": method,
+        "strain_centre": [float(one) for one in centre],
+    }
+
+
+def method_of(params: RegressionParams) -> str:
+    """Return in words how displacements become a field."""
+    atoms = "atoms of one grain" if params.grains == "separate" else "atoms of all grains"
+    weigh = "" if params.weights == "equal" else ", weighed by their errors"
+    return f"kernel regression of order {params.order}, Gaussian of {params.width:g} angstrom, {atoms}{weigh}"

@@ -1,0 +1,296 @@
+"""A displacement field and its gradient from atoms near by: kernel regression of order 0 and 1."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from aetx.kernels.deformation import COLUMNS as DERIVED
+from aetx.kernels.deformation import FIRST, PACKED, SECOND, derive, inverse
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+REACH = 4.0
+"""Distance in widths beyond which an atom has no weight."""
+MOST = 128
+"""Most cells along an axis."""
+DENSITY, GRAIN, DISPLACEMENT, DISPLACEMENT_ERROR, REST = 0, 1, 2, 5, 8
+"""First column of each result; those of `deformation.derive` are the rest."""
+COLUMNS = REST + DERIVED
+"""Number of results."""
+FLAT = 1e-6
+"""Determinant, over that of the kernel, of the spread of atoms that lie in one plane or on one line."""
+
+
+class Cloud(NamedTuple):
+    """Atoms in cells: their sites, displacements, packed covariances (xx yy zz yz xz xy), weights and grains.
+
+    Cells are cubes of an edge from `low` on, `size` of them along each axis; the atoms of cell k are those from
+    ``start[k]`` to ``start[k + 1]``. `width` is that of the kernel.
+    """
+
+    site: F64
+    displacement: F64
+    covariance: F64
+    trust: F64
+    grain: I64
+    low: F64
+    edge: float
+    size: I64
+    start: I64
+    width: float
+
+
+def cloud(site: F64, displacement: F64, covariance: F64, trust: F64, grain: I64, width: float) -> Cloud:
+    """Sort atoms into cells.
+
+    Parameters
+    ----------
+    site, displacement
+        Place of each atom in the reference lattice and where it is from there, shape (atoms, 3), angstrom.
+    covariance
+        Of each position, shape (atoms, 3, 3), angstrom**2.
+    trust
+        Factor of the weight of each atom, shape (atoms,).
+    grain
+        Number of the grain of each atom, from 0, shape (atoms,).
+    width
+        Standard deviation of the kernel, angstrom.
+    """
+    low = site.min(axis=0)
+    extent = site.max(axis=0) - low
+    edge = max(REACH * width / 3, float(extent.max()) / MOST)
+    size = np.floor(extent / edge).astype(np.int64) + 1
+    place = np.floor((site - low) / edge).astype(np.int64)
+    cell = (place[:, 0] * size[1] + place[:, 1]) * size[2] + place[:, 2]
+    order = np.argsort(cell, kind="stable")
+    start = np.searchsorted(cell[order], np.arange(int(size.prod()) + 1))
+    packed = covariance[:, FIRST, SECOND]
+    values = site[order], displacement[order], packed[order], trust[order], grain[order]
+    return Cloud(*values, low, edge, size, start, float(width))
+
+
+def densities(atoms: Cloud, point: F64, home: I64, joined: bool) -> F64:
+    """Return the sum of exp(-d**2 / (2 width**2)) over the atoms around each point, shape (points,).
+
+    Parameters
+    ----------
+    atoms
+        Those around.
+    point
+        Shape (points, 3), angstrom.
+    home
+        Grain of each point; -1 for that with the greatest sum.
+    joined
+        Whether all grains count.
+    """
+    made = np.empty(len(point))
+    _densities(atoms, point, home, joined, made)
+    return made
+
+
+def regress(
+    atoms: Cloud,
+    point: F64,
+    home: I64,
+    order: int,
+    joined: bool,
+    frames: F64,
+    centre: F64,
+    interior: float,
+    least: float,
+) -> F64:
+    """Return displacement, strain and rotation at points, with standard errors.
+
+    With weights w = exp(-d**2 / (2 s**2)) of atoms at sites x + D, D' = D - sum w D / sum w, and displacements u, the
+    gradient is B = sum_i u_i outer c_i with c = w G D'. Order 1 is the straight line through the displacements in
+    weighted least squares, G = inverse(sum w D' outer D'); it is exact wherever the field is linear. Order 0 is the
+    derivative of the weighted mean sum w u / sum w, G = 1 / (s**2 sum w): the same in the bulk, but too small where
+    atoms lie on one side only. Both are linear in the displacements, so that B has the covariance
+    sum_i cov(u_i) c_i c_i, exactly.
+
+    Parameters
+    ----------
+    atoms, point, home, joined
+        As in `densities`.
+    order
+        0 or 1.
+    frames
+        Axes in which the results of each grain are given, one in each row, shape (grains, 3, 3).
+    centre
+        From which radial and hoop strains are taken, shape (3,), angstrom.
+    interior
+        Density inside.
+    least
+        Density over that inside below which nothing is known.
+
+    Returns
+    -------
+    Density over that inside, grain (-1 for none), displacement and its error, and `deformation.derive`, shape
+    (points, COLUMNS); NaN where nothing is known.
+
+    References
+    ----------
+    J. Fan, I. Gijbels, Local Polynomial Modelling and Its Applications (1996), doi:10.1201/9780203748725.
+    """
+    made = np.full((len(point), COLUMNS), np.nan)
+    _regress(atoms, point, home, order, joined, frames, centre, interior, least, made)
+    return made
+
+
+@njit(nogil=True, cache=True)
+def _near(atoms: Cloud, point: F64, which: I64, weight: F64) -> int:
+    """List the atoms within reach of a point, with their weights, and return how many there are."""
+    reach = REACH * atoms.width
+    limit, found = reach * reach, 0
+    first, last = np.empty(3, np.int64), np.empty(3, np.int64)
+    for k in range(3):
+        first[k] = max(0, math.floor((point[k] - reach - atoms.low[k]) / atoms.edge))
+        last[k] = min(atoms.size[k] - 1, math.floor((point[k] + reach - atoms.low[k]) / atoms.edge))
+    if last[2] < first[2]:
+        return 0
+    scale, site = -0.5 / atoms.width**2, atoms.site
+    for i in range(first[0], last[0] + 1):
+        for j in range(first[1], last[1] + 1):
+            row = (i * atoms.size[1] + j) * atoms.size[2]
+            for k in range(atoms.start[row + first[2]], atoms.start[row + last[2] + 1]):
+                x, y, z = site[k, 0] - point[0], site[k, 1] - point[1], site[k, 2] - point[2]
+                square = x * x + y * y + z * z
+                if square < limit:
+                    which[found], weight[found] = k, math.exp(scale * square)
+                    found += 1
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _choose(grain: I64, which: I64, weight: F64, found: int, home: int, joined: bool, sums: F64) -> int:
+    """Keep the atoms of the grain of a point, unless all count; return the grain, -1 where there is no atom."""
+    sums[:] = 0.0
+    for k in range(found):
+        sums[grain[which[k]]] += weight[k]
+    best = home
+    if best < 0:
+        best = int(np.argmax(sums))
+        if sums[best] == 0:
+            return -1
+    if not joined:
+        for k in range(found):
+            if grain[which[k]] != best:
+                weight[k] = 0.0
+    return best
+
+
+@njit(nogil=True, cache=True)
+def _densities(atoms: Cloud, point: F64, home: I64, joined: bool, out: F64) -> None:
+    which, weight, sums = (
+        np.empty(len(atoms.site), np.int64),
+        np.empty(len(atoms.site)),
+        np.zeros(atoms.grain.max() + 1),
+    )
+    for p in range(len(point)):
+        found = _near(atoms, point[p], which, weight)
+        _choose(atoms.grain, which, weight, found, home[p], joined, sums)
+        out[p] = weight[:found].sum()
+
+
+@njit(nogil=True, cache=True)
+def _regress(
+    atoms: Cloud,
+    point: F64,
+    home: I64,
+    order: int,
+    joined: bool,
+    frames: F64,
+    centre: F64,
+    interior: float,
+    least: float,
+    out: F64,
+) -> None:
+    site, displacement, covariance, width = atoms.site, atoms.displacement, atoms.covariance, atoms.width
+    which, weight, sums = (
+        np.empty(len(atoms.site), np.int64),
+        np.empty(len(atoms.site)),
+        np.zeros(atoms.grain.max() + 1),
+    )
+    mean, moved, gradient = np.empty(3), np.empty(3), np.empty((3, 3))
+    moment, solve = np.empty((3, 3)), np.empty((3, 3))
+    away, slope, square = np.empty(3), np.empty(3), np.empty(6)
+    spread, shift = np.empty((6, 6)), np.empty(6)
+    for p in range(len(point)):
+        found = _near(atoms, point[p], which, weight)
+        best = _choose(atoms.grain, which, weight, found, home[p], joined, sums)
+        density = weight[:found].sum() / interior
+        out[p, DENSITY], out[p, GRAIN] = density, -1.0
+        if density < least or best < 0:
+            continue
+        total = 0.0
+        mean[:] = 0.0
+        moved[:] = 0.0
+        moment[:] = 0.0
+        gradient[:] = 0.0
+        for k in range(found):
+            atom = which[k]
+            weight[k] *= atoms.trust[atom]
+            w = weight[k]
+            if w == 0:
+                continue
+            total += w
+            for a in range(3):
+                away[a] = site[atom, a] - point[p, a]
+                mean[a] += w * away[a]
+                moved[a] += w * displacement[atom, a]
+            for a in range(3):
+                for b in range(3):
+                    moment[a, b] += w * away[a] * away[b]
+                    gradient[a, b] += w * displacement[atom, a] * away[b]
+        for a in range(3):
+            mean[a] /= total
+            moved[a] /= total
+        for a in range(3):
+            for b in range(3):
+                moment[a, b] = moment[a, b] / total - mean[a] * mean[b]
+                gradient[a, b] = gradient[a, b] / total - moved[a] * mean[b]
+        volume = inverse(moment, solve)
+        if not volume > FLAT * width**6:
+            continue
+        if order == 0:
+            solve[:] = np.eye(3) / width**2
+        gradient[:] = gradient @ solve
+        spread[:] = 0.0
+        shift[:] = 0.0
+        for k in range(found):
+            atom, w = which[k], weight[k] / total
+            if w == 0:
+                continue
+            for a in range(3):
+                away[a] = site[atom, a] - point[p, a] - mean[a]
+            own = w
+            for a in range(3):
+                slope[a] = w * (solve[a, 0] * away[0] + solve[a, 1] * away[1] + solve[a, 2] * away[2])
+                if order == 1:
+                    own -= mean[a] * slope[a]
+            square[0], square[1], square[2] = slope[0] * slope[0], slope[1] * slope[1], slope[2] * slope[2]
+            square[3], square[4], square[5] = slope[1] * slope[2], slope[0] * slope[2], slope[0] * slope[1]
+            for s in range(6):
+                for t in range(6):
+                    spread[s, t] += covariance[atom, s] * square[t]
+                shift[s] += own * own * covariance[atom, s]
+        out[p, GRAIN] = best
+        if order == 1:
+            moved -= gradient @ mean
+        for a in range(3):
+            seen, variance = 0.0, 0.0
+            for b in range(3):
+                seen += frames[best, a, b] * moved[b]
+                for q in range(3):
+                    variance += frames[best, a, b] * frames[best, a, q] * shift[PACKED[b, q]]
+            out[p, DISPLACEMENT + a] = seen
+            out[p, DISPLACEMENT_ERROR + a] = math.sqrt(variance) if variance >= 0 else math.nan
+        for a in range(3):
+            away[a] = point[p, a] - centre[a]
+        derive(gradient, spread, frames[best], away, out[p, REST:])
