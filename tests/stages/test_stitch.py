@@ -41,6 +41,18 @@ def test_tiles_of_one_specimen_give_that_specimen() -> None:
         assert found["density"].attrs["units"] == "count/angstrom"
 
 
+@pytest.mark.parametrize("feather", [0.0, 1.5])
+def test_small_blocks_give_the_same_bits(feather: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles = tile(0, 0), tile(5, 0, shape=(2, 7, 9)).chunk(y=2), tile(11, 3), tile(0, 3).chunk(z=1)
+    with pytest.warns(AetxWarning, match="lies in no tile"):
+        whole = stitch(tiles, feather=feather)
+    monkeypatch.setattr("aetx.stages.reconstruct.stitch.PATCH", 4)
+    with pytest.warns(AetxWarning, match="lies in no tile"):
+        cut = stitch(tiles, feather=feather)
+    assert cut["density"].data.numblocks == (1, 2, 5)
+    np.testing.assert_array_equal(cut["density"], whole["density"])
+
+
 def test_the_seam_lies_half_way_between_two_tiles() -> None:
     found = stitch((tile(0, 0, 1.0), tile(6, 0, 2.0)))
     # tiles 0-8 and 6-14: the overlap is 6-8, and its middle, 7, is equally deep in both: the first wins

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 import warnings
+from dataclasses import dataclass
+from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, Params, many, stage
@@ -13,6 +18,9 @@ from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels.projection import F64
 from aetx.model import VOLUME, spacing
 
+F32 = NDArray[np.float32]
+PATCH = 128
+"""Edge of a block of the result, in voxels along y and x."""
 ALIGNED = 0.02
 """Greatest distance of a tile's voxels from the common grid, in voxels."""
 
@@ -30,7 +38,7 @@ def _forecast(inputs: InputSizes, _: StitchParams) -> Forecast:
     z = max((tile.get("z", 1) for tile in tiles), default=1)
     y = max((tile.get("y", 1) for tile in tiles), default=1)
     x = sum(tile.get("x", 1) for tile in tiles)
-    return Forecast({"z": z, "y": y, "x": x}, memory=z * y * x * 8, seconds=z * y * x * 1e-8)
+    return Forecast({"z": z, "y": y, "x": x}, memory=z * PATCH**2 * 4 * 6 + y * x * 24, seconds=z * y * x * 1e-8)
 
 
 @stage(
@@ -39,6 +47,7 @@ def _forecast(inputs: InputSizes, _: StitchParams) -> Forecast:
     gives=VOLUME,
     params=StitchParams,
     version=1,
+    flow="halo",
     forecast=_forecast,
 )
 def stitch(tiles: tuple[xr.Dataset, ...], params: StitchParams) -> xr.Dataset:
@@ -49,7 +58,7 @@ def stitch(tiles: tuple[xr.Dataset, ...], params: StitchParams) -> xr.Dataset:
     fall on the same places where tiles are evenly spaced). With `feather`, tiles are blended linearly over that
     difference in depth. The coordinates of the tiles say where they lie: they must share one grid. Above and below a
     thinner tile the density is 0, as its reconstruction has it; columns in no tile are NaN. `tile` is the number of the
-    deepest tile of each column, -1 for none; `r1` of the tiles is kept.
+    deepest tile of each column, -1 for none; `r1` of the tiles is kept. Lazy: each block reads its parts of the tiles.
     """
     if not tiles:
         raise InputError(Problem("tiles", "tiles", "none", "at least one volume", "name the volumes to stitch"))
@@ -59,28 +68,20 @@ def stitch(tiles: tuple[xr.Dataset, ...], params: StitchParams) -> xr.Dataset:
     depth = [np.sqrt(np.outer(*(_depth(size) for size in shape))) for shape in sizes]
     plane = (axes["y"].size, axes["x"].size)
     best, owner = np.zeros(plane), np.full(plane, -1, np.int32)
-    places = [tuple(slice(a, a + n) for a, n in zip(c, s, strict=True)) for c, s in zip(corners, sizes, strict=True)]
+    places = [(slice(y, y + down), slice(x, x + across)) for (y, x), (down, across) in zip(corners, sizes, strict=True)]
     for number, (place, deep) in enumerate(zip(places, depth, strict=True)):
         wins = deep > best[place]
         best[place] = np.where(wins, deep, best[place])
         owner[place] = np.where(wins, np.int32(number), owner[place])
-    density, total = np.zeros((axes["z"].size, *plane), np.float32), np.zeros(plane)
-    reach = params.feather / step["x"]
-    for number, (tile, place, deep) in enumerate(zip(tiles, places, depth, strict=True)):
-        if reach > 0:
-            weight = np.clip(1 - (best[place] - deep) / reach, 0, 1)
-        else:
-            weight = (owner[place] == number).astype(float)
-        total[place] += weight
-        values = tile["density"].transpose("z", "y", "x").values
-        bottom = round((float(tile["z"].values[0]) - axes["z"][0]) / step["z"])
-        part = density[bottom : bottom + len(values), *place]
-        part += np.where(weight > 0, values, 0) * weight.astype(np.float32)
     if (owner < 0).any():
         text = f"{100 * (owner < 0).mean():.1f} % of the stitched area lies in no tile and is NaN"
         warnings.warn(text, AetxWarning, stacklevel=2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        density /= np.where(owner < 0, np.nan, total).astype(np.float32)
+    bottoms = [round((float(tile["z"].values[0]) - axes["z"][0]) / step["z"]) for tile in tiles]
+    laid = [_Tile(*one) for one in zip((t["density"].variable for t in tiles), bottoms, places, depth, strict=True)]
+    work = _Patchwork(laid, best, owner, params.feather / step["x"])
+    chunks = da.core.normalize_chunks((axes["z"].size, PATCH, PATCH), (axes["z"].size, *plane))
+    empty = np.empty((0, 0, 0), np.float32)
+    density = da.map_blocks(work.patch, name=f"stitch-{work.token}", chunks=chunks, dtype=np.float32, meta=empty)
     found = xr.Dataset(
         {
             "density": (("z", "y", "x"), density, {"units": tiles[0]["density"].attrs["units"]}),
@@ -94,6 +95,61 @@ def stitch(tiles: tuple[xr.Dataset, ...], params: StitchParams) -> xr.Dataset:
         parts = ("part", np.arange(len(tiles)), {"units": "1"})
         found = found.assign(r1=(("part", "tilt"), r1, {"units": "1"})).assign_coords(poses | {"part": parts})
     return found
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """The density of a tile, unread, where it lies in the whole, and the depth of its columns."""
+
+    density: xr.Variable
+    bottom: int
+    place: tuple[slice, slice]
+    deep: F64
+
+
+class _Patchwork:
+    """Makes blocks of the whole. Opaque to dask, which would else read all tiles to hand them over."""
+
+    def __init__(self, tiles: list[_Tile], best: F64, owner: NDArray[np.int32], reach: float) -> None:
+        self.tiles, self.best, self.owner, self.reach = tiles, best, owner, reach
+        self.token = uuid.uuid4().hex
+
+    def __dask_tokenize__(self) -> str:
+        return self.token
+
+    def patch(self, block_info: Any = None) -> F32:
+        """Return the density of one block."""
+        (_, height), *box = block_info[None]["array-location"]
+        here = tuple(slice(int(low), int(high)) for low, high in box)
+        best, owner = self.best[here], self.owner[here]
+        density, total = np.zeros((height, *best.shape), np.float32), np.zeros(best.shape)
+        for number, tile in enumerate(self.tiles):
+            met = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(here, tile.place, strict=True)]
+            if any(low >= high for low, high in met):
+                continue
+            into, cut = (
+                tuple(slice(low - frame.start, high - frame.start) for (low, high), frame in zip(met, one, strict=True))
+                for one in (here, tile.place)
+            )
+            if self.reach > 0:
+                weight = np.clip(1 - (best[into] - tile.deep[cut]) / self.reach, 0, 1)
+            else:
+                weight = (owner[into] == number).astype(float)
+            if not weight.any():
+                continue
+            total[into] += weight
+            values = _read(tile.density[{"y": cut[0], "x": cut[1]}].transpose("z", "y", "x"))
+            part = density[tile.bottom : tile.bottom + len(values), *into]
+            part += np.where(weight > 0, values, 0) * weight.astype(np.float32)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            density /= np.where(owner < 0, np.nan, total).astype(np.float32)
+        return density
+
+
+def _read(part: xr.Variable) -> F32:
+    # a task waits for its own piece: a second pool of threads would double the memory
+    loaded = part.compute(scheduler="synchronous") if part.chunks is not None else part
+    return np.asarray(loaded.values, np.float32)
 
 
 def _depth(size: int) -> F64:
