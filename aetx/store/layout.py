@@ -20,6 +20,8 @@ SMALL = 1 << 20
 """Variables below so many bytes are written in one piece."""
 IMAGE_AXES = ("tilt", "frame", "focus", "scan_y", "scan_x")
 """Axes along which each chunk holds one step."""
+IMAGE = 2**22
+"""Pixels up to which an image is one chunk."""
 BLOCK = 2**21
 """Voxels of a block that is read, and written, at a time where nothing else says how large."""
 
@@ -70,6 +72,7 @@ def _is_large(variable: xr.Variable) -> bool:
 def chunk_shape(variable: xr.Variable) -> tuple[int, ...]:
     """Return the shape of a variable's chunks: 64 along the axes of a volume, one image of a series.
 
+    Images above `IMAGE` are cut into bands of rows, as large as a chunk of a volume, so that some rows can be read alone.
     Where a lazy variable comes in even blocks that these chunks would straddle (slabs of one slice), the chunks follow
     the blocks, so that no block waits for another.
     """
@@ -81,6 +84,10 @@ def chunk_shape(variable: xr.Variable) -> tuple[int, ...]:
         1 if axis in IMAGE_AXES else size if series or size <= EDGE or len(shape) < 3 else EDGE
         for axis, size in zip(variable.dims, shape, strict=True)
     ]
+    if series and "y" in variable.dims and math.prod(first) > IMAGE:
+        row = variable.dims.index("y")
+        band = EDGE**3 // (math.prod(first) // first[row])
+        first[row] = min(first[row], max(EDGE, band // EDGE * EDGE))
     if variable.chunks is None:
         return tuple(first)
     chosen, narrowed = [], False

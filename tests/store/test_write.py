@@ -15,6 +15,7 @@ import zarr
 from aetx.errors import EnvironmentFault, InputError, RecipeError
 from aetx.model import ATOMS, TILT_SERIES, VOLUME
 from aetx.store import disk, manifest, open_store, publish, sweep, verify, write
+from aetx.store.layout import chunk_shape
 
 LENGTH = {"units": "angstrom"}
 
@@ -107,6 +108,12 @@ def test_chunks_are_64_cubed_or_one_image_and_follow_even_blocks(
     assert np.array_equal(array[:], made[name].values, equal_nan=True)
     names = [codec.to_dict()["name"] for codec in array.metadata.codecs]  # type: ignore[union-attr]
     assert names == ["bytes", "blosc", "crc32c"]
+
+
+@pytest.mark.parametrize(("shape", "chunks"), [((2, 70_000, 64), (1, 4096, 64)), ((2, 3000, 3000), (1, 64, 3000))])
+def test_large_images_are_cut_into_bands_of_rows(shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:
+    for data in (da.zeros(shape, np.float32, chunks=(1, *shape[1:])), np.broadcast_to(np.float32(0), shape)):
+        assert chunk_shape(xr.Variable(("tilt", "y", "x"), data)) == chunks
 
 
 def test_a_lazy_dataset_goes_from_store_to_store_without_being_loaded(tmp_path: Path) -> None:
