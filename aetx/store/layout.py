@@ -72,7 +72,7 @@ def _is_large(variable: xr.Variable) -> bool:
 def chunk_shape(variable: xr.Variable) -> tuple[int, ...]:
     """Return the shape of a variable's chunks: 64 along the axes of a volume, one image of a series.
 
-    Images above `IMAGE` are cut into bands of rows, as large as a chunk of a volume, so that some rows can be read alone.
+    Images above `IMAGE` are cut into bands of rows, as large as a chunk of a volume: some rows can be read alone.
     Where a lazy variable comes in even blocks that these chunks would straddle (slabs of one slice), the chunks follow
     the blocks, so that no block waits for another.
     """
