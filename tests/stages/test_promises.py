@@ -30,6 +30,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "align.axis": {"reach": 1.0, "step": 0.5},
     "align.reproject": {"rounds": 1, "iterations": 4, "folds": 2},
     "classify.species": {"elements": ("Fe", "Pt")},
+    "lattice.fit": {"type": "fcc", "least": 1},
     "measure.damage": {"width": 0.9, "profile": "gaussian"},
     "measure.hand": {"iterations": 2, "folds": 2},
     "measure.pixel_size": {"lattice_constant": 4.8, "least": 1},
