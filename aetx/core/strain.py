@@ -102,7 +102,7 @@ class Reference:
         return np.asarray(self.site.mean(axis=0))
 
 
-def reference_of(stage: str, lattice: xr.Dataset, params: ReferenceParams) -> Reference:
+def reference_of(stage: str, lattice: xr.Dataset, params: ReferenceParams, cubes: bool = False) -> Reference:
     """Return the atoms of a lattice with the places that they have without strain; refuse one without such atoms.
 
     With a stated edge, the cell of each grain becomes a cube of it, turned as the fitted cell is by the polar
@@ -116,6 +116,8 @@ def reference_of(stage: str, lattice: xr.Dataset, params: ReferenceParams) -> Re
         Of the kind lattice.
     params
         The edge, if one is stated.
+    cubes
+        Whether cells of cubic lattices become cubes of the same volume where no edge is stated.
     """
     basis = lattice["basis"].sel(axis=["x", "y", "z"]).transpose("grain_id", "vector", "axis").values.astype(float)
     where = f"{stage}: lattice"
@@ -135,22 +137,24 @@ def reference_of(stage: str, lattice: xr.Dataset, params: ReferenceParams) -> Re
         raise InputError(Problem(where, "grain", "no atom with a site", "atoms on sites of a lattice", fix))
     row, place, moved = row[atom], place[atom], moved[atom]
     site, name = place - moved, "the lattice fitted to each grain"
+    cubic = str(lattice.attrs.get("lattice")) in CUBIC
+    if params.lattice_constant is None and cubes and cubic:
+        site, basis = _restated(site, row, basis, np.abs(np.linalg.det(basis)) ** (1 / 3))
     if params.lattice_constant is not None:
-        site, basis = _restated(where, lattice, site, row, basis, params.lattice_constant)
+        if not cubic:
+            found, wanted = str(lattice.attrs.get("lattice")), f"one of {', '.join(CUBIC)}"
+            raise InputError(Problem(where, "attrs['lattice']", found, wanted, "leave out 'lattice_constant'"))
+        site, basis = _restated(site, row, basis, np.full(len(basis), params.lattice_constant))
         name = f"a cubic lattice of {params.lattice_constant:g} angstrom, turned as each grain is"
     return Reference(atom, site, place - site, covariances(lattice)[atom], row, basis, name)
 
 
-def _restated(where: str, lattice: xr.Dataset, site: F64, row: I64, basis: F64, edge: float) -> tuple[F64, F64]:
-    """Return sites and cells of a cubic lattice with another edge."""
-    kind = str(lattice.attrs.get("lattice", "a lattice without a name"))
-    if kind not in CUBIC:
-        problem = Problem(where, "attrs['lattice']", kind, f"one of {', '.join(CUBIC)}", "leave out 'lattice_constant'")
-        raise InputError(problem)
+def _restated(site: F64, row: I64, basis: F64, edge: F64) -> tuple[F64, F64]:
+    """Return sites and cells of cubic lattices with other edges."""
     site, basis = site.copy(), basis.copy()
     for k in np.unique(row):
         own = row == k
-        cube = edge * polar(basis[k])[1]
+        cube = edge[k] * polar(basis[k])[1]
         middle = site[own].mean(axis=0)
         site[own] = middle + (site[own] - middle) @ np.linalg.inv(basis[k]) @ cube
         basis[k] = cube

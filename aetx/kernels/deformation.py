@@ -21,6 +21,8 @@ VOLUMETRIC, VON_MISES, RADIAL, HOOP = 18, 20, 22, 24
 COLUMNS = 26
 """Number of results."""
 FIRST, SECOND = np.array(PAIRS).T.copy()
+CENTRE = 1e-6
+"""Distance from the centre, angstrom, within which there is no direction away from it."""
 TURNS = 20
 """Most steps of the iteration to the rotation; it doubles its digits at each."""
 
@@ -137,7 +139,7 @@ def derive(gradient: F64, spread: F64, frame: F64, outwards: F64, out: F64) -> N
     out[VON_MISES] = mises
     out[VON_MISES + 1] = _error(turn, shape / (2 * mises), spread) if mises > 0 else math.nan
     away = math.sqrt((outwards * outwards).sum())
-    if not away > 0:
+    if not away > CENTRE:
         out[RADIAL:COLUMNS] = math.nan
         return
     ray = np.outer(outwards, outwards) / away**2
