@@ -93,7 +93,7 @@ REPEATED: list[tuple[str, Any, dict[str, Any]]] = [
     ("lattice_constant", lattice_constant, {"lattice_constant": EDGE}),
 ]
 TENSOR = ("strain", "rotation", "volumetric", "radial", "hoop")
-VARIABLES = {"atoms": TENSOR, "local": TENSOR, "lattice_constant": ("lattice_constant", "local_strain")}
+VARIABLES = {"atoms": TENSOR, "local": TENSOR, "lattice_constant": ("local_lattice_constant", "local_strain")}
 
 
 def test_the_error_deep_inside_is_that_of_the_formula() -> None:
@@ -186,7 +186,7 @@ def test_strain_from_a_stated_lattice_has_the_mean_strain_in_it() -> None:
     made = atoms(strained(BALL, np.zeros((3, 3)), turn=rotation(50)), lattice_constant=EDGE / 1.01)
     np.testing.assert_allclose(made["strain"], np.broadcast_to(0.01 * np.eye(3), (369, 3, 3)), atol=1e-9)
     local_made = lattice_constant(strained(BALL, 0.01 * np.eye(3)), lattice_constant=EDGE)
-    np.testing.assert_allclose(local_made["lattice_constant"], 1.01 * EDGE, rtol=1e-9)
+    np.testing.assert_allclose(local_made["local_lattice_constant"], 1.01 * EDGE, rtol=1e-9)
     np.testing.assert_allclose(local_made["local_strain"], 0.01, rtol=1e-6)
     hexagonal = strained(BALL, np.zeros((3, 3))).assign_attrs(lattice="hcp")
     with pytest.raises(InputError, match="leave out 'lattice_constant'"):
@@ -222,11 +222,11 @@ def test_nothing_is_told_where_nothing_can_be_known() -> None:
     with pytest.warns(AetxWarning, match="not known"):
         assert np.isnan(local(lattice_of(plane, np.zeros(plane.shape)))["strain"]).all()
     with pytest.warns(AetxWarning, match="not known"):
-        assert np.isnan(lattice_constant(lattice_of(plane, np.zeros(plane.shape)))["lattice_constant"]).all()
+        assert np.isnan(lattice_constant(lattice_of(plane, np.zeros(plane.shape)))["local_lattice_constant"]).all()
     given = strained(BALL, component(0, 0))
     given["grain"][5] = -1
     for made in (atoms(given), local(given), lattice_constant(given)):
-        names = [name for name in ("strain", "volumetric", "lattice_constant") if name in made]
+        names = [name for name in ("strain", "volumetric", "local_strain") if name in made]
         for name in names:
             assert np.isnan(made[name][5]).all()
             assert np.isfinite(made[name].drop_isel(atom=5)).all()

@@ -31,8 +31,8 @@ def lattice_constant(lattice: xr.Dataset, params: LatticeConstantParams) -> xr.D
     """Edge of the cell that fits each atom and its nearest neighbours, and how far it is from that without strain.
 
     An atom and its neighbours on the nearest sites of its grain are fitted by the ideal cell, shifted, rotated and
-    scaled, in least squares: `lattice_constant` is its edge (the first, where there are others), and
-    `local_strain` = lattice_constant / reference - 1, with the stated edge as reference, otherwise that of each grain.
+    scaled, in least squares: `local_lattice_constant` a is its edge (the first, where there are others), and
+    `local_strain` = a / reference - 1, with the stated edge as reference, otherwise that of each grain.
     The template is cubic in cubic lattices, and the fitted cell in others. Errors follow from the covariances of the
     atoms. Undefined (NaN) with fewer than three neighbours, or all in one plane, and without a site.
 
@@ -59,8 +59,8 @@ def lattice_constant(lattice: xr.Dataset, params: LatticeConstantParams) -> xr.D
         warnings.warn(f"{text}: their lattice constant is not known", AetxWarning, stacklevel=2)
     variables = {}
     for name, values, unit in (
-        ("lattice_constant", scale * own, "angstrom"),
-        ("lattice_constant_error", error * own, "angstrom"),
+        ("local_lattice_constant", scale * own, "angstrom"),
+        ("local_lattice_constant_error", error * own, "angstrom"),
         ("local_strain", scale - 1, "1"),
         ("local_strain_error", error, "1"),
     ):
