@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,8 +228,29 @@ def make_score() -> xr.Dataset:
     return xr.Dataset({"r1": ((), 0.1, NONE)}, attrs={"aetx_schema": "score/1"})
 
 
+def make_facets(site: np.ndarray, basis: np.ndarray) -> dict[str, tuple[Any, ...]]:
+    """Triangles and squares of a cuboctahedron, as surface.facets tells them, with activities for 1 % of strain."""
+    signs = np.array(list(itertools.product((-1, 1), repeat=3)))
+    miller = np.concatenate([signs, np.eye(3, dtype=int), -np.eye(3, dtype=int)])
+    height = 2 * site @ miller.T
+    on = height > height.max(axis=0) - 0.5
+    normal = miller @ np.linalg.inv(basis).T
+    return {
+        "facet": ("atom", np.where(on.any(1), on.argmax(1), -1).astype(np.int32), NONE),
+        "on_facet": (("atom", "facet_id"), on.astype(np.int8), NONE),
+        "facet_normal": (("facet_id", "axis"), normal / np.linalg.norm(normal, axis=1, keepdims=True), NONE),
+        "facet_family": ("facet_id", np.array(["111"] * 8 + ["100"] * 6)),
+        "facet_atoms": ("facet_id", on.sum(0).astype(np.int32), NONE),
+        "local_strain": ("atom", np.full(13, 0.01), NONE),
+        "local_strain_error": ("atom", np.full(13, 0.002), NONE),
+        "activity": ("atom", np.where(on.any(1), -1.4, np.nan), NONE),
+        "activity_error": ("atom", np.where(on.any(1), 0.3, np.nan), NONE),
+        "activity_model_error": ("atom", np.full(13, np.nan), NONE),
+    }
+
+
 def make_lattice() -> xr.Dataset:
-    """The atoms on the sites of one fcc grain, the central one at site 0, with standard errors of 2 pm."""
+    """The atoms on the sites of one fcc grain, the central one at site 0, with standard errors of 2 pm, and facets."""
     atoms = make_atoms()
     c, s = np.cos(0.4), np.sin(0.4)
     basis = 3.4 * np.sqrt(2) * np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
@@ -243,6 +266,7 @@ def make_lattice() -> xr.Dataset:
             basis=(("grain_id", "vector", "axis"), basis[None], LENGTH),
             origin=(("grain_id", "axis"), np.zeros((1, 3)), LENGTH),
         )
+        .assign(make_facets(site, basis))
         .assign_coords(axis2=["x", "y", "z"])
         .assign_attrs(aetx_schema="lattice/1", lattice="fcc")
     )

@@ -71,3 +71,23 @@ def count_interval(count: int, level: float) -> F64:
     tail = (1 - level) / 2
     low = 0.5 * float(chi2.ppf(tail, 2 * count)) if count else 0.0
     return np.array([low, 0.5 * float(chi2.ppf(1 - tail, 2 * count + 2))])
+
+
+def mean_interval(values: F64, resamples: int, level: float, seed: int) -> tuple[float, float]:
+    """Return the confidence interval of a mean: percentiles of the means of values drawn anew with replacement.
+
+    NaN for fewer than two values.
+
+    Parameters
+    ----------
+    values
+        Shape (values,).
+    resamples, level, seed
+        How often to draw, the probability of the interval, the seed of the draws.
+    """
+    if values.size < 2:
+        return float("nan"), float("nan")
+    generator = np.random.default_rng(seed)
+    means = [values[generator.integers(0, values.size, values.size)].mean() for _ in range(resamples)]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -85,6 +85,10 @@ QUICK: dict[str, dict[str, Any]] = {
     "simulate.prism": COARSE,
     "simulate.perovskite": {"size": 14.0, "oxygen": True, "displacement": 0.1},
     "simulate.roughened": {"support": 4.0, "buried": 0.2},
+    "surface.activity_map": {"points": 9},
+    "surface.contact": {"normal": (0.0, 0.0, 1.0)},
+    "surface.displacement": {"resamples": 100},
+    "surface.facets": {"threshold": 2.0},
 }
 """Parameters that make a stage quick here; the promises hold for all."""
 

@@ -1,0 +1,1 @@
+"""Stages of the surface: its atoms, facets, shape, support, curvature and activity."""

@@ -1,0 +1,126 @@
+"""Activity for oxygen reduction on a grid."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from pydantic import Field
+
+from aetx.core import Forecast, InputSizes, Length, Params, stage
+from aetx.core.atoms import finite_positions
+from aetx.errors import InputError, Problem
+from aetx.kernels.smoothing import spread
+from aetx.model import FIELD, LATTICE
+
+F64 = NDArray[np.float64]
+Table = dict[str, tuple[tuple[str, ...], NDArray[np.float32], dict[str, str]]]
+
+DIMS = ("z", "y", "x")
+WHERE = "surface.activity_map: lattice"
+
+
+class ActivityMapParams(Params):
+    """Parameters of `activity_map`."""
+
+    family: Literal["both", "111", "100"] = Field("both", description="facets whose atoms are shown")
+    width: Length = Field(2.7, gt=0, le=50, description="standard deviation of the Gaussian kernel")
+    points: int = Field(80, ge=2, le=2000, description="points of the grid along each of its three axes")
+    step: Length | None = Field(
+        None, gt=0, le=50, description="step of the grid; none for that at which all atoms just fit"
+    )
+    least: float = Field(
+        0.3, gt=0, le=100, description="sum of the weights of atoms, each 1 where it is, below which nothing is shown"
+    )
+
+
+def _forecast(inputs: InputSizes, params: ActivityMapParams) -> Forecast:
+    count, points = inputs["lattice"][0].get("atom", 1), params.points
+    work = 5 * count ** (2 / 3) * 270 * params.width**3  # pairs of an atom of the surface and a point 1 angstrom apart
+    return Forecast(dict.fromkeys(DIMS, points), memory=130 * points**3 + 10**6, seconds=1 + 2e-8 * work)
+
+
+@stage(
+    "surface.activity_map",
+    takes={"lattice": LATTICE},
+    gives=FIELD,
+    params=ActivityMapParams,
+    version=1,
+    forecast=_forecast,
+)
+def activity_map(lattice: xr.Dataset, params: ActivityMapParams) -> xr.Dataset:
+    """Activity ln(j / j of Pt(111)), and the strain it comes from, spread from the facet atoms over a grid.
+
+    At each point the mean over the atoms, weighted by exp(-distance**2 / (2 width**2)) to four widths. What is averaged
+    is the logarithm: the map of the mean activity would show its few largest values. `activity_error` follows from
+    the errors of the atoms, taken as independent, `activity_model_error` from those of the parametrisation, the same
+    way wrong everywhere; `surface_strain` and its error are averaged alike where atoms have them. `weight` is the sum
+    of the weights, and all is NaN where it is below `least`. The grid is a cube as that of `strain.field`. The result
+    is in memory.
+
+    Neighbours that share an atom share its error: where strain was made from overlapping neighbourhoods,
+    `activity_error` is too small, by up to the root of the number of atoms that share.
+
+    References
+    ----------
+    J. Lee, C. Jeong, Y. Yang, https://arxiv.org/abs/2207.06677 (2022), Supporting Information (kernel of 2.7 angstrom).
+    """
+    if "activity" not in lattice:
+        have = ", ".join(map(str, lattice.data_vars))
+        raise InputError(Problem(WHERE, "activity", have, "activities of atoms", "put surface.activity before"))
+    position = finite_positions(WHERE, lattice)
+    shown = np.isfinite(lattice["activity"].values)
+    if params.family != "both":
+        shown &= _family(lattice) == params.family
+    if not shown.any():
+        fix = "show both families, or find facets with a lower threshold"
+        raise InputError(Problem(WHERE, "activity", f"none on {params.family}", "an atom with an activity", fix))
+    place = position[shown]
+    names = [name for name in ("activity", "surface_strain") if name in lattice]
+    columns = []
+    for name in names:
+        columns += [lattice[name].values, lattice[f"{name}_error"].values ** 2]
+    columns.append(lattice["activity_model_error"].values)
+    values = np.ascontiguousarray(np.stack(columns, axis=1)[shown])
+    axes = _grid(position, params)
+    low, step = np.array([axis[0] for axis in axes]), float(axes[0][1] - axes[0][0])
+    sums = spread(place, values, low, step, (params.points, params.points, params.points), params.width)
+    made = _averages(names, sums, params.least, values.shape[1])
+    made["activity"] = (*made["activity"][:2], dict(lattice["activity"].attrs))
+    coords = {name: (name, axis, {"units": "angstrom"}) for name, axis in zip("xyz", axes, strict=True)}
+    return xr.Dataset(made, {name: coords[name] for name in DIMS})
+
+
+def _grid(position: F64, params: ActivityMapParams) -> list[F64]:
+    """Return the axes x, y, z of a cube around all atoms, whose points are multiples of its step."""
+    low, high = position.min(axis=0) - params.width, position.max(axis=0) + params.width
+    extent = float((high - low).max())
+    step = extent / max(1, params.points - 2) if params.step is None else params.step
+    if (params.points - 2) * step < extent * (1 - 1e-9):
+        wanted = f"at least {math.ceil(extent / step) + 2}, so that the atoms fit"
+        raise InputError(Problem(WHERE, "points", f"{params.points}", wanted, "raise 'points', or 'step'"))
+    first = np.round((low + high) / 2 / step) - params.points // 2
+    return [(first[k] + np.arange(params.points)) * step for k in range(3)]
+
+
+def _family(lattice: xr.Dataset) -> NDArray[np.str_]:
+    if "facet" not in lattice or "facet_family" not in lattice:
+        raise InputError(Problem(WHERE, "facet", "no facets", "facets", "put surface.facets before"))
+    names: NDArray[np.str_] = np.append(lattice["facet_family"].values.astype(str), "")
+    return names[lattice["facet"].values]
+
+
+def _averages(names: list[str], sums: F64, least: float, columns: int) -> Table:
+    """Return weighted means, their errors and the weight, NaN where that is too little."""
+    weight = np.where(sums[0] >= least, sums[0], np.nan)
+    one = {"units": "1"}
+    made: Table = {"weight": (DIMS, sums[0].astype(np.float32), one)}
+    for k, name in enumerate(names):
+        made[name] = DIMS, (sums[1 + 2 * k] / weight).astype(np.float32), one
+        error = np.sqrt(sums[2 + columns + 2 * k]) / weight
+        made[f"{name}_error"] = DIMS, error.astype(np.float32), one
+    made["activity_model_error"] = DIMS, (sums[columns] / weight).astype(np.float32), one
+    return made
