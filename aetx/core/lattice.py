@@ -62,6 +62,7 @@ def _of_grains(grains: list[Grain], cell: UnitCell, axes: F64, centre: F64) -> T
     origin = [one.fit.origin @ flat.T + centre for one in grains]
     turn = [flat @ one.fit.turn_covariance @ flat.T if vectors == 3 else _about(axes[:, 2], one) for one in grains]
     per_grain = ("grain_id", "axis", "axis2")
+    orientation = [axes @ _whole(one.fit.rotation) for one in grains]
     turned = np.rad2deg(np.rad2deg(np.array(turn).reshape(-1, 3, 3)))
 
     def column(values: list[float], units: dict[str, str]) -> tuple[Any, ...]:
@@ -82,6 +83,7 @@ def _of_grains(grains: list[Grain], cell: UnitCell, axes: F64, centre: F64) -> T
         ),
         "lattice_constant": column([one.fit.scale * cell.edge for one in grains], ANGSTROM),
         "lattice_constant_error": column([one.fit.scale_error * cell.edge for one in grains], ANGSTROM),
+        "orientation": (per_grain, np.array(orientation).reshape(-1, 3, 3), ONE),
         "orientation_error": (("grain_id", "axis"), np.sqrt(np.einsum("nii->ni", turned)), TURN),
         "orientation_covariance": (per_grain, turned, TURNS),
         "rmsd": column([one.fit.rmsd for one in grains], ANGSTROM),
@@ -106,6 +108,13 @@ def _spread(grain: Grain, covariance: F64 | None) -> F64:
         return np.full((grain.member.size, 3, 3), np.nan)
     whole = covariance[grain.member].copy()
     whole[:, :2, :2] = spread
+    return whole
+
+
+def _whole(rotation: F64) -> F64:
+    """Return a rotation in three dimensions: that of a flat lattice is about z."""
+    whole = np.eye(3)
+    whole[: len(rotation), : len(rotation)] = rotation
     return whole
 
 

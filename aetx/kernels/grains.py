@@ -133,7 +133,8 @@ def find(position: F64, covariance: F64 | None, cell: UnitCell, role: I64, kind:
     label = orientation.flood(rotation, sort, local.neighbour, turned, search.angle)
     label, size = _ordered(label, search.least)
     longest = float(np.linalg.norm(cell.bond, axis=2).max()) * spacing
-    near = neighbours.within(position, longest * (1 + BOND) + 2 * search.tolerance)
+    reach = max(longest * (1 + BOND), longest + search.tolerance * (1 if search.from_atom else 2))
+    near = neighbours.within(position, reach)
     taken = np.full(len(position), -1, np.int64)
     work = _Work(position, covariance, cell, role, kind, search, local.kind, rotation, turned, label, near, taken)
     made: list[Grain] = []

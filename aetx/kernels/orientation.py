@@ -151,11 +151,11 @@ def _frame(a: F64, b: F64, u: F64, v: F64, out: F64) -> None:
 
 @njit(nogil=True, cache=True)
 def _improve(vector: F64, bonds: F64, found: F64, used: I64) -> bool:
-    """Turn to least squares of vectors and their nearest bonds, twice; tell whether they are one to one and close."""
+    """Turn to least squares of vectors and their nearest bonds, twice, and tell if they are one to one and close."""
     count = len(bonds)
     total = np.empty((3, 3))
     square = 0.0
-    for turn in range(3):
+    for turn in range(2):
         used[:] = 0
         total[:] = 0.0
         square = 0.0
@@ -169,7 +169,7 @@ def _improve(vector: F64, bonds: F64, found: F64, used: I64) -> bool:
                 if away < least:
                     best, least = m, away
             used[best] += 1
-            if used[best] > 1 and turn == 2:
+            if used[best] > 1 and turn == 1:
                 return False
             square += least
             for d in range(3):
@@ -181,7 +181,7 @@ def _improve(vector: F64, bonds: F64, found: F64, used: I64) -> bool:
                 doubled += used[m] == 0
             if doubled > count // 4:
                 return False
-        if turn < 2 and not nearest_rotation(total, found):
+        if not nearest_rotation(total, found):
             return False
     return square < CLOSE**2 * count
 

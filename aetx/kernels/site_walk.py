@@ -28,7 +28,10 @@ def _key(step: I64, site: int) -> int:
 def _slot(keys: I64, key: int) -> int:
     """Return the place of a key in a table of open addresses, or the free one where it would go."""
     mask = keys.size - 1
-    at = (key ^ (key >> 17) ^ (key >> 37)) * 2654435761 & mask
+    mixed = np.uint64(key)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)  # steps of splitmix64
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    at = int(mixed >> np.uint64(32)) & mask
     while keys[at] != -1 and keys[at] != key:
         at = (at + 1) & mask
     return at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
@@ -29,7 +30,7 @@ MOTIFS: dict[str, list[tuple[float, ...]]] = {
 """Sites of the conventional cell, in its vectors: the hexagonal one, at 120 degrees, of hcp and hex2d."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UnitCell:
     """A cell, its sites and their bonds; lengths in units of the shortest bond.
 
@@ -62,6 +63,7 @@ class UnitCell:
         return self.bond[site, : self.count[site]]
 
 
+@lru_cache
 def named(lattice: str, ratio: float) -> UnitCell:
     """Return a crystal by its name.
 
@@ -143,13 +145,14 @@ def _perovskite(motif: F64) -> UnitCell:
     return _cell(vectors, motif, float(np.sqrt(0.75)), kept, (0, 1))
 
 
-def templates(cell: UnitCell) -> list[int]:
+@lru_cache(maxsize=32)
+def templates(cell: UnitCell) -> tuple[int, ...]:
     """Return one site of each kind: sites whose bonds are those of another one, turned, are of its kind."""
     made: list[int] = []
     for site in cell.frame:
         if not any(_turns(skeleton(cell, one), skeleton(cell, site)) for one in made):
             made.append(site)
-    return made
+    return tuple(made)
 
 
 def skeleton(cell: UnitCell, site: int) -> F64:
@@ -158,6 +161,7 @@ def skeleton(cell: UnitCell, site: int) -> F64:
     return np.ascontiguousarray(cell.bonds(site)[among])
 
 
+@lru_cache(maxsize=32)
 def turns(cell: UnitCell) -> F64:
     """Return the rotations that take the bonds of every site to those of another or the same, shape (turns, 3, 3).
 

@@ -115,10 +115,11 @@ def fit(atoms: xr.Dataset, params: FitParams) -> xr.Dataset:
     their correlation with those of the atom.
 
     Each grain has `basis` and `origin` in the frame of the atoms, `lattice_constant` (the edge a of the conventional
-    cell, of rigid or affine fits the geometric mean of what the edges became), `orientation_error` (standard error of a
-    turn about x, y, z), `rmsd` of the displacements, and `grain_atoms`. `site` is in units of `basis`; grain -1 and
-    NaN where an atom is on no site. `mismatch` counts the bonds of an atom that lead to a neighbour whose site is
-    another one; where there is a dislocation, `burgers` is the most frequent difference, in units of `basis`.
+    cell, of an affine fit the geometric mean of what the edges became), `orientation` (the rotation from the axes of
+    the crystal), `orientation_error` (standard error of a turn about x, y, z), `rmsd` of the displacements, and
+    `grain_atoms`. `site` is in units of `basis`; grain -1 and NaN where an atom is on no site. `mismatch` counts the
+    bonds of an atom that lead to a neighbour whose site is another one; where there is a dislocation, `burgers` is the
+    most frequent difference, in units of `basis`.
 
     References
     ----------
