@@ -85,6 +85,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "simulate.prism": COARSE,
     "simulate.perovskite": {"size": 14.0, "oxygen": True, "displacement": 0.1},
     "simulate.roughened": {"support": 4.0, "buried": 0.2},
+    "structure.pair_distribution": {"samples": 1000, "reach": 8.0},
+    "structure.warren_cowley": {"shuffles": 10},
     "surface.activity_map": {"points": 9},
     "surface.contact": {"normal": (0.0, 0.0, 1.0)},
     "surface.displacement": {"resamples": 100},
