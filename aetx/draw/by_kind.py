@@ -21,6 +21,7 @@ from aetx.draw.registered import registered
 from aetx.draw.residual import residual
 from aetx.draw.scan_series import scan_series
 from aetx.draw.score import score
+from aetx.draw.strain import strain
 from aetx.draw.tilt_series import tilt_series
 from aetx.draw.volume import volume
 from aetx.model import kind_of
@@ -36,6 +37,10 @@ def _atoms(dataset: xr.Dataset) -> list[Picture]:
     return [*atoms(dataset), *classes(dataset), *refined(dataset)]
 
 
+def _lattice(dataset: xr.Dataset) -> list[Picture]:
+    return [*atoms(dataset), *strain(dataset)]
+
+
 PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
     "tilt_series": _series,
     "scan_series": scan_series,
@@ -45,7 +50,7 @@ PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
     "volume": volume,
     "atoms": _atoms,
     "columns": columns,
-    "lattice": atoms,
+    "lattice": _lattice,
     "field": field,
     "score": score,
 }

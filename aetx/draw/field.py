@@ -44,7 +44,7 @@ def _components(name: str, rank: int) -> list[Panel]:
     if rank == 1:
         pairs = [(i,) for i in range(3)]
     elif rank == 2:
-        pairs = [(i, i) for i in range(3) if name != "rotation"] + [(0, 1), (0, 2), (1, 2)]
+        pairs = [*((i, i) for i in range(3) if name != "rotation"), *((0, 1), (0, 2), (1, 2))]
     text = name.replace("_", " ")
     return [(name, pair, text + " " * bool(pair) + "".join("xyz"[i] for i in pair)) for pair in pairs]
 
