@@ -11,6 +11,7 @@ import pytest
 import torch
 import xarray as xr
 
+from aetx.core import Registry
 from aetx.errors import AetxWarning, InputError
 from aetx.stages.measure.compare import compare
 from aetx.stages.measure.r_factor import r_factor
@@ -57,6 +58,36 @@ def test_a_fold_is_a_reconstruction_without_its_tilts_judged_by_them(small_serie
         assert float(score["r_work_fold"][fold, 1]) == pytest.approx(float(work["mean_r1"]), rel=1e-4)
     np.testing.assert_allclose(score["r_free"], score["r_free_tilt"].mean("tilt"))
     np.testing.assert_allclose(score["gap"], score["r_free"] - score["r_work"])
+
+
+OTHERS = ("wbp", "art", "sart", "cgls", "tv", "mbir", "genfire", "est")
+
+
+@pytest.mark.parametrize("method", OTHERS)
+@pytest.mark.filterwarnings("ignore::aetx.errors.AetxWarning")
+def test_every_other_reconstruction_is_judged_alike(small_series: xr.Dataset, method: str) -> None:
+    steps: dict[str, Any] = {} if method == "wbp" else {"iterations": (2, 3)}
+    score = r_free(small_series, method=method, folds=3, **steps)
+    held, rest = (select(small_series, every=3, offset=2, drop=drop) for drop in (False, True))
+    last: dict[str, Any] = {} if method == "wbp" else {"iterations": 3}
+    volume = Registry().stage(f"reconstruct.{method}")(rest, **last)
+    free, work = r_factor(held, volume), r_factor(rest, volume)
+    np.testing.assert_allclose(score["r_free_tilt"][2::3, -1], free["r1"], rtol=1e-4)
+    assert float(score["r_work_fold"][2, -1]) == pytest.approx(float(work["mean_r1"]), rel=1e-4)
+    assert score["iteration"].values.tolist() == ([1] if method == "wbp" else [2, 3])
+    assert (score["r_free"] > score["r_work"]).all()
+
+
+def test_what_a_method_does_not_know_is_refused() -> None:
+    given: dict[str, Any]
+    for given in (
+        {"method": "wbp", "iterations": (2,)},
+        {"method": "cgls", "positive": True},
+        {"method": "est", "extended": True},
+        {"method": "genfire", "extended": True},
+    ):
+        with pytest.raises(ValueError, match="has no effect on"):
+            RFreeParams(**given)
 
 
 @pytest.mark.filterwarnings("ignore:.*intensity is negative:aetx.errors.AetxWarning")
