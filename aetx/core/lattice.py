@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from aetx.kernels.grains import Found, Grain
@@ -15,6 +16,12 @@ Table = dict[str, tuple[Any, ...]]
 
 ONE, ANGSTROM, SQUARE = {"units": "1"}, {"units": "angstrom"}, {"units": "angstrom**2"}
 TURN, TURNS = {"units": "degree"}, {"units": "degree**2"}
+
+
+def basis_of(lattice: xr.Dataset) -> F64:
+    """Return the cell vectors of each grain of a lattice, shape (grains, vectors, 3), x, y, z in angstrom."""
+    ordered = lattice["basis"].sel(axis=["x", "y", "z"]).transpose("grain_id", "vector", "axis")
+    return np.asarray(ordered.values, np.float64)
 
 
 def grain_table(found: Found, cell: UnitCell, covariance: F64 | None, position: F64, frame: tuple[F64, F64]) -> Table:

@@ -31,6 +31,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "align.reproject": {"rounds": 1, "iterations": 4, "folds": 2},
     "classify.species": {"elements": ("Fe", "Pt")},
     "lattice.fit": {"type": "fcc", "least": 1},
+    "lattice.layers": {"normal": (1, 1, 1), "least": 1},
     "measure.damage": {"width": 0.9, "profile": "gaussian"},
     "measure.hand": {"iterations": 2, "folds": 2},
     "measure.pixel_size": {"lattice_constant": 4.8, "least": 1},

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from aetx.core import Angle, Forecast, InputSizes, Params, stage
 from aetx.core.atoms import finite_positions
+from aetx.core.lattice import basis_of
 from aetx.errors import InputError, Problem
 from aetx.kernels import misorientation as kernel
 from aetx.kernels import neighbours
@@ -115,7 +116,7 @@ def _grains(lattice: xr.Dataset) -> _Grains:
         fix = "give the result of lattice.fit with a type of its own"
         raise InputError(Problem("lattice.boundaries: lattice", "attrs['lattice']", name, "a named lattice", fix))
     cell = named(name, IDEAL)
-    basis = lattice["basis"].sel(axis=["x", "y", "z"]).transpose("grain_id", "vector", "axis").values
+    basis = basis_of(lattice)
     orientation = np.array([_rotation(cell.vectors, one) for one in basis]).reshape(-1, 3, 3)
     if "orientation_covariance" in lattice:
         order = {"axis": ["x", "y", "z"], "axis2": ["x", "y", "z"]}
@@ -196,7 +197,7 @@ def _common(twins: Pairs, i: int, j: int, tolerance: float) -> F64 | None:
 def _planes(lattice: xr.Dataset, grains: _Grains, twins: Pairs, least: int) -> dict[str, tuple[Any, ...]]:
     place = finite_positions("lattice.boundaries: lattice", lattice)
     grain = np.asarray(lattice["grain"].values, np.int64)
-    basis = lattice["basis"].sel(axis=["x", "y", "z"]).transpose("grain_id", "vector", "axis").values
+    basis = basis_of(lattice)
     origin = lattice["origin"].sel(axis=["x", "y", "z"]).transpose("grain_id", "axis").values
     found: list[tuple[tuple[int, int], F64, float, I64]] = []
     if twins:
