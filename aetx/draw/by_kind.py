@@ -13,6 +13,7 @@ from aetx.draw.columns import columns
 from aetx.draw.field import field
 from aetx.draw.focal_series import focal_series
 from aetx.draw.frames import frames
+from aetx.draw.lattice import lattice
 from aetx.draw.noise import noise
 from aetx.draw.picture import Picture
 from aetx.draw.raw_series import raw_series
@@ -38,7 +39,7 @@ def _atoms(dataset: xr.Dataset) -> list[Picture]:
 
 
 def _lattice(dataset: xr.Dataset) -> list[Picture]:
-    return [*atoms(dataset), *strain(dataset)]
+    return [*atoms(dataset), *lattice(dataset), *strain(dataset)]
 
 
 PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
