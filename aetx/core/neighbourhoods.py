@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from aetx.core.atoms import covariances, finite_positions
-from aetx.core.params import Params
+from aetx.core.params import Length, Params
 from aetx.core.shells import ShellParams, cutoff_of
 from aetx.errors import InputError, Problem
-from aetx.kernels.neighbours import Neighbours, within
+from aetx.kernels.neighbours import Neighbours, first_minimum, within
 from aetx.kernels.propagation import drawn_error
+from aetx.kernels.voronoi import Cells, cells
 
 F64 = NDArray[np.float64]
 Column = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
@@ -36,6 +38,20 @@ class NeighbourhoodParams(ShellParams):
         if self.shell == "listed" and self.cutoff is not None:
             raise ValueError("without cutoff, which shell: listed does not use")
         return self
+
+
+class FaceParams(Params):
+    """Parameters of stages that look at Voronoi cells."""
+
+    reach: Length | None = Field(
+        None,
+        gt=0,
+        le=50,
+        description="how far the corners of a closed cell may be from its atom; by default the first minimum of g(r)",
+    )
+    least: float = Field(
+        0.01, ge=0, lt=1, description="faces with less than this part of the area of a cell are left out"
+    )
 
 
 class DrawParams(Params):
@@ -86,6 +102,25 @@ def _listed(stage: str, atoms: xr.Dataset, position: F64) -> Neighbours:
     start = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     distance = np.linalg.norm(position[index] - position[np.repeat(np.arange(len(count)), count)], axis=1)
     return Neighbours(start, index.astype(np.int32), distance)
+
+
+def cells_of(stage: str, position: F64, params: FaceParams) -> tuple[Cells, float]:
+    """Return the Voronoi cells of atoms and the reach of the closed ones, angstrom.
+
+    Parameters
+    ----------
+    stage
+        Who asks.
+    position
+        Shape (atoms, 3), angstrom.
+    params
+        Which faces count.
+    """
+    reach = params.reach if params.reach is not None else first_minimum(position)
+    if not math.isfinite(reach):
+        found, fix = f"{len(position)} atoms without a first shell of neighbours", "state 'reach'"
+        raise InputError(Problem(f"{stage}: atoms", "position", found, "a minimum of g(r)", fix))
+    return cells(position, reach, params.least), reach
 
 
 def errors_by_drawing(

@@ -50,7 +50,7 @@ class Neighbours:
         return np.repeat(np.arange(len(self.start) - 1), self.count)
 
 
-def within(position: F64, cutoff: float) -> Neighbours:
+def within(position: F64, cutoff: float, wanted: Mask | None = None) -> Neighbours:
     """Find all neighbours nearer than a distance, in time linear in the number of points.
 
     Parameters
@@ -59,8 +59,17 @@ def within(position: F64, cutoff: float) -> Neighbours:
         Finite, shape (points, 3).
     cutoff
         Neighbours are nearer than this; not those at exactly this distance.
+    wanted
+        Points whose neighbours are listed, shape (points,); the others have none, but are neighbours. None for all.
     """
-    return _within(position, cutoff, np.ones(len(position), bool))
+    wanted = np.ones(len(position), bool) if wanted is None else wanted
+    cells = _sorted(position, cutoff)
+    start = np.zeros(len(position) + 1, np.int64)
+    _search(*cells, wanted, cutoff, start, np.empty(0, np.int32), np.empty(0))
+    np.cumsum(start, out=start)
+    found = Neighbours(start, np.empty(start[-1], np.int32), np.empty(start[-1]))
+    _search(*cells, wanted, cutoff, start, found.index, found.distance)
+    return found
 
 
 def nearest(position: F64, count: int) -> tuple[I32, F64]:
@@ -86,7 +95,7 @@ def nearest(position: F64, count: int) -> tuple[I32, F64]:
     reach = _reach(position, there)
     missing = np.ones(points, bool)
     while missing.any():
-        found = _within(position, reach, missing)
+        found = within(position, reach, missing)
         missing &= found.count < there
         done = np.flatnonzero(found.count >= there)
         entry = found.start[done, None] + np.arange(there)
@@ -140,17 +149,6 @@ def _reach(position: F64, count: int) -> float:
     _, _, key, _ = _sorted(position, edge)
     occupied = 1 + np.count_nonzero(np.diff(key))
     return float((1.3 * (count + 1) * occupied / points / (4 / 3 * math.pi)) ** (1 / 3) * edge)
-
-
-def _within(position: F64, cutoff: float, wanted: Mask) -> Neighbours:
-    cells = _sorted(position, cutoff)
-    start = np.zeros(len(position) + 1, np.int64)
-    empty = np.empty(0, np.int32), np.empty(0)
-    _search(*cells, wanted, cutoff, start, *empty)
-    np.cumsum(start, out=start)
-    found = Neighbours(start, np.empty(start[-1], np.int32), np.empty(start[-1]))
-    _search(*cells, wanted, cutoff, start, found.index, found.distance)
-    return found
 
 
 def _sorted(position: F64, cutoff: float) -> tuple[F64, I64, I64, I64]:
