@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from aetx.kernels.deformation import COLUMNS as DERIVED
-from aetx.kernels.deformation import FIRST, PACKED, SECOND, derive, inverse, rotation_of
+from aetx.kernels.deformation import FIRST, PACKED, SECOND, derive, inverse, products, rotation_of
 from aetx.kernels.neighbours import Neighbours, nearest, within
 
 F64 = NDArray[np.float64]
@@ -130,43 +130,45 @@ def _gradients(
     centre: F64,
     out: F64,
 ) -> None:
-    moment, solve, gradient, spread = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3)), np.empty((6, 6))
-    slope, own, square = np.empty(3), np.empty(3), np.empty(6)
+    most = int((start[1:] - start[:-1]).max()) + 1
+    away, slopes, errors = np.empty((6, most)), np.empty((6, most)), np.empty((6, most))
+    moments, carried = np.empty((3, 6)), np.empty((6, 6))
+    moment, solve, gradient = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
     for i in range(len(site)):
-        first, last = start[i], start[i + 1]
-        moment[:] = 0.0
-        gradient[:] = 0.0
-        for k in range(first, last):
-            bond, moved = site[index[k]] - site[i], displacement[index[k]] - displacement[i]
+        first, count = start[i], start[i + 1] - start[i]
+        for k in range(count):
             for a in range(3):
-                for b in range(3):
-                    moment[a, b] += bond[a] * bond[b]
-                    gradient[a, b] += moved[a] * bond[b]
+                away[a, k] = site[index[first + k], a] - site[i, a]
+                away[3 + a, k] = displacement[index[first + k], a] - displacement[i, a]
+        products(away[:3], away, count, moments)
+        moment[:] = moments[:, :3]
         size = (moment[0, 0] + moment[1, 1] + moment[2, 2]) / 3
         if not inverse(moment, solve) > FLAT * size**3:
             continue
-        gradient[:] = gradient @ solve
-        spread[:] = 0.0
-        own[:] = 0.0
-        misfit = 0.0
-        for k in range(first, last + 1):
-            atom = i
-            if k < last:
-                atom = index[k]
-                bond = site[atom] - site[i]
-                slope[:] = solve @ bond
-                own -= slope
-                left = displacement[atom] - displacement[i] - gradient @ bond
-                misfit += (left * left).sum() / (last - first)
+        for a in range(3):
+            for b in range(3):
+                gradient[a, b] = 0.0
+                for c in range(3):
+                    gradient[a, b] += moments[c, 3 + a] * solve[c, b]
+        misfit, own_x, own_y, own_z = 0.0, 0.0, 0.0, 0.0
+        for k in range(count + 1):
+            if k < count:
+                x, y, z = away[0, k], away[1, k], away[2, k]
+                for a in range(3):
+                    left = away[3 + a, k] - gradient[a, 0] * x - gradient[a, 1] * y - gradient[a, 2] * z
+                    misfit += left * left / count
+                    slopes[a, k] = solve[a, 0] * x + solve[a, 1] * y + solve[a, 2] * z
+                x, y, z = slopes[0, k], slopes[1, k], slopes[2, k]
+                own_x, own_y, own_z = own_x - x, own_y - y, own_z - z
             else:
-                slope[:] = own
-            for s in range(6):
-                square[s] = slope[FIRST[s]] * slope[SECOND[s]]
-            for s in range(6):
-                for t in range(6):
-                    spread[s, t] += covariance[atom, s] * square[t]
+                x, y, z = own_x, own_y, own_z
+            slopes[0, k], slopes[1, k], slopes[2, k] = x * x, y * y, z * z
+            slopes[3, k], slopes[4, k], slopes[5, k] = y * z, x * z, x * y
+            for a in range(6):
+                errors[a, k] = covariance[index[first + k] if k < count else i, a]
+        products(errors, slopes, count + 1, carried)
         out[i, MISFIT] = misfit
-        derive(gradient, spread, frames[grain[i]], site[i] - centre, out[i, REST:])
+        derive(gradient, carried, frames[grain[i]], site[i] - centre, out[i, REST:])
 
 
 @njit(nogil=True, cache=True)

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from aetx.kernels.deformation import COLUMNS as DERIVED
-from aetx.kernels.deformation import FIRST, PACKED, SECOND, derive, inverse
+from aetx.kernels.deformation import FIRST, PACKED, SECOND, derive, inverse, products
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -144,8 +144,8 @@ def regress(
 
 
 @njit(nogil=True, cache=True)
-def _near(atoms: Cloud, point: F64, which: I64, weight: F64) -> int:
-    """List the atoms within reach of a point, with their weights, and return how many there are."""
+def _near(atoms: Cloud, point: F64, which: I64, weight: F64, away: F64) -> int:
+    """List the atoms within reach of a point, with weight and place from it, and return how many there are."""
     reach = REACH * atoms.width
     limit, found = reach * reach, 0
     first, last = np.empty(3, np.int64), np.empty(3, np.int64)
@@ -162,40 +162,40 @@ def _near(atoms: Cloud, point: F64, which: I64, weight: F64) -> int:
                 x, y, z = site[k, 0] - point[0], site[k, 1] - point[1], site[k, 2] - point[2]
                 square = x * x + y * y + z * z
                 if square < limit:
+                    away[0, found], away[1, found], away[2, found] = x, y, z
                     which[found], weight[found] = k, math.exp(scale * square)
                     found += 1
     return found
 
 
 @njit(nogil=True, cache=True)
-def _choose(grain: I64, which: I64, weight: F64, found: int, home: int, joined: bool, sums: F64) -> int:
-    """Keep the atoms of the grain of a point, unless all count; return the grain, -1 where there is no atom."""
+def _choose(
+    grain: I64, which: I64, weight: F64, away: F64, found: int, home: int, joined: bool, sums: F64
+) -> tuple[int, int, float]:
+    """Keep the atoms of the grain of a point, unless all count; return the grain, how many atoms, and their weight."""
     sums[:] = 0.0
     for k in range(found):
         sums[grain[which[k]]] += weight[k]
-    best = home
-    if best < 0:
-        best = int(np.argmax(sums))
-        if sums[best] == 0:
-            return -1
-    if not joined:
-        for k in range(found):
-            if grain[which[k]] != best:
-                weight[k] = 0.0
-    return best
+    best = home if home >= 0 else int(np.argmax(sums))
+    if joined:
+        return best, found, sums.sum()
+    kept = 0
+    for k in range(found):
+        if grain[which[k]] == best:
+            which[kept], weight[kept] = which[k], weight[k]
+            away[0, kept], away[1, kept], away[2, kept] = away[0, k], away[1, k], away[2, k]
+            kept += 1
+    return best, kept, sums[best]
 
 
 @njit(nogil=True, cache=True)
 def _densities(atoms: Cloud, point: F64, home: I64, joined: bool, out: F64) -> None:
-    which, weight, sums = (
-        np.empty(len(atoms.site), np.int64),
-        np.empty(len(atoms.site)),
-        np.zeros(atoms.grain.max() + 1),
-    )
+    count = len(atoms.site)
+    which, weight, away = np.empty(count, np.int64), np.empty(count), np.empty((3, count))
+    sums = np.zeros(atoms.grain.max() + 1)
     for p in range(len(point)):
-        found = _near(atoms, point[p], which, weight)
-        _choose(atoms.grain, which, weight, found, home[p], joined, sums)
-        out[p] = weight[:found].sum()
+        found = _near(atoms, point[p], which, weight, away)
+        out[p] = _choose(atoms.grain, which, weight, away, found, home[p], joined, sums)[2]
 
 
 @njit(nogil=True, cache=True)
@@ -211,86 +211,69 @@ def _regress(
     least: float,
     out: F64,
 ) -> None:
-    site, displacement, covariance, width = atoms.site, atoms.displacement, atoms.covariance, atoms.width
-    which, weight, sums = (
-        np.empty(len(atoms.site), np.int64),
-        np.empty(len(atoms.site)),
-        np.zeros(atoms.grain.max() + 1),
-    )
-    mean, moved, gradient = np.empty(3), np.empty(3), np.empty((3, 3))
-    moment, solve = np.empty((3, 3)), np.empty((3, 3))
-    away, slope, square = np.empty(3), np.empty(3), np.empty(6)
-    spread, shift = np.empty((6, 6)), np.empty(6)
+    count = len(atoms.site)
+    which, weight, away = np.empty(count, np.int64), np.empty(count), np.empty((3, count))
+    sums = np.zeros(atoms.grain.max() + 1)
+    left, right, moments = np.empty((4, count)), np.ones((7, count)), np.empty((4, 7))
+    slopes, errors, carried = np.empty((7, count)), np.empty((6, count)), np.empty((7, 6))
+    mean, moved, outwards = np.empty(3), np.empty(3), np.empty(3)
+    spread_of, solve, gradient = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
     for p in range(len(point)):
-        found = _near(atoms, point[p], which, weight)
-        best = _choose(atoms.grain, which, weight, found, home[p], joined, sums)
-        density = weight[:found].sum() / interior
-        out[p, DENSITY], out[p, GRAIN] = density, -1.0
-        if density < least or best < 0:
+        found = _near(atoms, point[p], which, weight, away)
+        best, found, density = _choose(atoms.grain, which, weight, away, found, home[p], joined, sums)
+        out[p, DENSITY], out[p, GRAIN] = density / interior, -1.0
+        if density == 0 or density < least * interior:
             continue
-        total = 0.0
-        mean[:] = 0.0
-        moved[:] = 0.0
-        moment[:] = 0.0
-        gradient[:] = 0.0
         for k in range(found):
-            atom = which[k]
-            weight[k] *= atoms.trust[atom]
-            w = weight[k]
-            if w == 0:
-                continue
-            total += w
+            w = weight[k] * atoms.trust[which[k]]
+            left[0, k] = w
             for a in range(3):
-                away[a] = site[atom, a] - point[p, a]
-                mean[a] += w * away[a]
-                moved[a] += w * displacement[atom, a]
-            for a in range(3):
-                for b in range(3):
-                    moment[a, b] += w * away[a] * away[b]
-                    gradient[a, b] += w * displacement[atom, a] * away[b]
+                left[1 + a, k] = w * away[a, k]
+                right[1 + a, k] = away[a, k]
+                right[4 + a, k] = atoms.displacement[which[k], a]
+        products(left, right, found, moments)
+        total = moments[0, 0]
         for a in range(3):
-            mean[a] /= total
-            moved[a] /= total
+            mean[a], moved[a] = moments[0, 1 + a] / total, moments[0, 4 + a] / total
         for a in range(3):
             for b in range(3):
-                moment[a, b] = moment[a, b] / total - mean[a] * mean[b]
-                gradient[a, b] = gradient[a, b] / total - moved[a] * mean[b]
-        volume = inverse(moment, solve)
-        if not volume > FLAT * width**6:
+                spread_of[a, b] = moments[1 + a, 1 + b] / total - mean[a] * mean[b]
+        if not inverse(spread_of, solve) > FLAT * atoms.width**6:
             continue
         if order == 0:
-            solve[:] = np.eye(3) / width**2
-        gradient[:] = gradient @ solve
-        spread[:] = 0.0
-        shift[:] = 0.0
+            solve[:] = 0.0
+            for a in range(3):
+                solve[a, a] = 1 / atoms.width**2
+        for a in range(3):
+            for b in range(3):
+                gradient[a, b] = 0.0
+                for c in range(3):
+                    gradient[a, b] += (moments[1 + c, 4 + a] / total - moved[a] * mean[c]) * solve[c, b]
         for k in range(found):
-            atom, w = which[k], weight[k] / total
-            if w == 0:
-                continue
+            w, own = left[0, k] / total, left[0, k] / total
+            x, y, z = away[0, k] - mean[0], away[1, k] - mean[1], away[2, k] - mean[2]
             for a in range(3):
-                away[a] = site[atom, a] - point[p, a] - mean[a]
-            own = w
-            for a in range(3):
-                slope[a] = w * (solve[a, 0] * away[0] + solve[a, 1] * away[1] + solve[a, 2] * away[2])
-                if order == 1:
-                    own -= mean[a] * slope[a]
-            square[0], square[1], square[2] = slope[0] * slope[0], slope[1] * slope[1], slope[2] * slope[2]
-            square[3], square[4], square[5] = slope[1] * slope[2], slope[0] * slope[2], slope[0] * slope[1]
-            for s in range(6):
-                for t in range(6):
-                    spread[s, t] += covariance[atom, s] * square[t]
-                shift[s] += own * own * covariance[atom, s]
+                slope = w * (solve[a, 0] * x + solve[a, 1] * y + solve[a, 2] * z)
+                slopes[a, k] = slope
+                own -= order * mean[a] * slope
+            x, y, z = slopes[0, k], slopes[1, k], slopes[2, k]
+            slopes[0, k], slopes[1, k], slopes[2, k] = x * x, y * y, z * z
+            slopes[3, k], slopes[4, k], slopes[5, k], slopes[6, k] = y * z, x * z, x * y, own * own
+            for a in range(6):
+                errors[a, k] = atoms.covariance[which[k], a]
+        products(slopes, errors, found, carried)
         out[p, GRAIN] = best
-        if order == 1:
-            moved -= gradient @ mean
+        frame = frames[best]
+        for a in range(3):
+            for b in range(3):
+                moved[a] -= order * gradient[a, b] * mean[b]
+            outwards[a] = point[p, a] - centre[a]
         for a in range(3):
             seen, variance = 0.0, 0.0
             for b in range(3):
-                seen += frames[best, a, b] * moved[b]
-                for q in range(3):
-                    variance += frames[best, a, b] * frames[best, a, q] * shift[PACKED[b, q]]
+                seen += frame[a, b] * moved[b]
+                for c in range(3):
+                    variance += frame[a, b] * frame[a, c] * carried[6, PACKED[b, c]]
             out[p, DISPLACEMENT + a] = seen
             out[p, DISPLACEMENT_ERROR + a] = math.sqrt(variance) if variance >= 0 else math.nan
-        for a in range(3):
-            away[a] = point[p, a] - centre[a]
-        derive(gradient, spread, frames[best], away, out[p, REST:])
+        derive(gradient, carried[:6].T, frame, outwards, out[p, REST:])
