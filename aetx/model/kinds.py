@@ -41,12 +41,16 @@ class Var:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of dataset: a name, a version, its variables and coordinates, and which axes are even grids."""
+    """A kind of dataset: a name, a version, its variables and coordinates, and which axes are even grids.
+
+    A dataset of a kind that `extends` another one is of that other kind too.
+    """
 
     name: str
     variables: Mapping[str, Var]
     grid: tuple[str, ...] = ()
     version: int = 1
+    extends: Kind | None = None
 
     @property
     def schema(self) -> str:
@@ -55,6 +59,10 @@ class Kind:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return _kind_named, (self.name,)
+
+    def is_a(self, other: Kind) -> bool:
+        """Tell whether every dataset of this kind is one of the other kind."""
+        return self.name == other.name or (self.extends is not None and self.extends.is_a(other))
 
     def problems(self, dataset: xr.Dataset, source: str = "dataset") -> list[Problem]:
         """Return everything in which a dataset is not of this kind. Reads no pixel."""
@@ -241,6 +249,7 @@ LATTICE = Kind(
         "basis": Var(("grain_id", "vector", "axis"), _LENGTH, "float64", "lattice vectors of each grain"),
         "displacement": Var(("atom", "axis"), _LENGTH, "float64", "atom minus its site"),
     },
+    extends=ATOMS,
 )
 _TENSOR = ("z", "y", "x", "axis", "axis2")
 FIELD = Kind(

@@ -108,7 +108,7 @@ class Steps:
             return
         first, take = next(iter(stage.takes.items()))
         source = self.sources[name]
-        if source.kind is not None and source.kind.name != take.kind.name:
+        if source.kind is not None and not source.kind.is_a(take.kind):
             found = f"{name!r}, {_a(source.kind.name)}"
             fix = f"choose a format for {_a(source.kind.name)}"
             self.findings.say(item.place, place, found, f"{_a(take.kind.name)} for {text}", fix)
@@ -249,10 +249,10 @@ class Steps:
             return None
         self.used.add(name)
         source = self.sources[name]
-        if source.kind is not None and source.kind.name != take.kind.name:
+        if source.kind is not None and not source.kind.is_a(take.kind):
             found = f"{name!r}, {_a(source.kind.name)}"
             fix = f"name a step or input that is {_a(take.kind.name)}"
-            fitting = [one for one, other in self.sources.items() if other.kind and other.kind.name == take.kind.name]
+            fitting = [one for one, other in self.sources.items() if other.kind and other.kind.is_a(take.kind)]
             if fitting:
                 fix += ": " + " or ".join(repr(one) for one in fitting)
             self.findings.say(node.place, where, found, f"{_a(take.kind.name)} for {stage.name}", fix)

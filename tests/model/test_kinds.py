@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from aetx.errors import InputError
-from aetx.model import ATOMS, KINDS, TILT_SERIES, VOLUME, kind_of, same_grid, spacing
+from aetx.model import ATOMS, KINDS, LATTICE, TILT_SERIES, VOLUME, kind_of, same_grid, spacing
 from aetx.model.units import canonical
 
 Change = Callable[[xr.Dataset], xr.Dataset]
@@ -112,3 +112,12 @@ def test_spacing_and_grids(small_volume: xr.Dataset) -> None:
     assert not same_grid(small_volume, small_volume.isel(z=slice(1, None)))
     unit = small_volume.assign_coords(x=("x", small_volume["x"].values, {"units": "nm"}))
     assert not same_grid(small_volume, unit)
+
+
+def test_a_lattice_is_a_set_of_atoms_and_not_the_other_way_round() -> None:
+    assert LATTICE.is_a(ATOMS)
+    assert not ATOMS.is_a(LATTICE)
+    assert all(kind.is_a(kind) for kind in KINDS.values())
+    assert not VOLUME.is_a(ATOMS)
+    for name, variable in ATOMS.variables.items():
+        assert LATTICE.variables[name] == variable
