@@ -17,7 +17,7 @@ from aetx.core.params import Length, Params
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import deformation
 from aetx.kernels.bonds import polar
-from aetx.kernels.regression import Cloud, cloud, densities
+from aetx.kernels.regression import Cloud, cloud
 from aetx.model import positions
 
 F64 = NDArray[np.float64]
@@ -178,11 +178,8 @@ def centre_of(reference: Reference, params: TensorParams) -> F64:
     return reference.middle if params.centre is None else np.asarray(params.centre, float)
 
 
-def cloud_of(stage: str, reference: Reference, params: RegressionParams) -> tuple[Cloud, F64]:
-    """Return the atoms in cells, and the density of atoms at each of them; refuse weights by errors not known.
-
-    Order 0 is announced with the number of atoms at which it is too small.
-    """
+def cloud_of(stage: str, reference: Reference, params: RegressionParams) -> Cloud:
+    """Return the atoms in cells, with their weights; refuse weights by errors that are not known."""
     trust = np.ones(len(reference.atom))
     if params.weights == "errors":
         variance = np.einsum("naa->n", reference.covariance) / 3
@@ -191,13 +188,25 @@ def cloud_of(stage: str, reference: Reference, params: RegressionParams) -> tupl
             found, fix = f"{unknown} atoms without a standard error", "set weights: equal, or refine the atoms"
             raise InputError(Problem(f"{stage}: lattice", "covariance", found, "one of each atom", fix))
         trust = np.median(variance) / variance
-    made = cloud(reference.site, reference.displacement, reference.covariance, trust, reference.grain, params.width)
-    density = densities(made, reference.site, reference.grain, params.grains == "joined")
+    return cloud(reference.site, reference.displacement, reference.covariance, trust, reference.grain, params.width)
+
+
+def inside_of(density: F64, params: RegressionParams) -> float:
+    """Return the density inside, the greatest of those at the atoms; warn of order 0, which is too small at surfaces.
+
+    Parameters
+    ----------
+    density
+        At the site of each atom, shape (atoms,).
+    params
+        The order.
+    """
+    inside = float(density.max())
     if params.order == 0:
-        near = int((density < SURFACE * density.max()).sum())
+        near = int((density < SURFACE * inside).sum())
         text = f"order 0 tells too small a strain near surfaces: 36 % of it there, and less than 90 % at {near} of"
         warnings.warn(f"{text} {len(density)} atoms; order 1 has no such bias", AetxWarning, stacklevel=3)
-    return made, density
+    return inside
 
 
 def told(columns: Any, dims: tuple[str, ...], significance: float) -> Variables:

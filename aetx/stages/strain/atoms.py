@@ -15,6 +15,7 @@ from aetx.core.strain import (
     centre_of,
     cloud_of,
     frames_of,
+    inside_of,
     method_of,
     reference_of,
     told,
@@ -70,19 +71,20 @@ def atoms(lattice: xr.Dataset, params: AtomsParams) -> xr.Dataset:
     F. Shimizu, S. Ogata, J. Li, Mater. Trans. 48, 2923 (2007), doi:10.2320/matertrans.MJ200769 (von Mises).
     """
     reference = reference_of(NAME, lattice, params)
-    cloud, density = cloud_of(NAME, reference, params)
     centre, joined = centre_of(reference, params), params.grains == "joined"
     found = regression.regress(
-        cloud,
+        cloud_of(NAME, reference, params),
         reference.site,
         reference.grain,
         params.order,
         joined,
         frames_of(reference, params),
         centre,
-        float(density.max()),
-        params.density,
+        1.0,
+        0.0,
     )
+    found[:, regression.DENSITY] /= inside_of(found[:, regression.DENSITY], params)
+    found[found[:, regression.DENSITY] < params.density, regression.GRAIN :] = np.nan
     every = np.full((lattice.sizes["atom"], regression.COLUMNS), np.nan)
     every[reference.atom] = found
     variables = told(every[:, regression.REST :], ("atom",), params.significance)

@@ -18,6 +18,7 @@ from aetx.core.strain import (
     centre_of,
     cloud_of,
     frames_of,
+    inside_of,
     method_of,
     reference_of,
     told,
@@ -76,8 +77,9 @@ def field(lattice: xr.Dataset, params: FieldParams) -> xr.Dataset:
     """
     reference = reference_of(NAME, lattice, params)
     axes = _grid(reference, params)
-    cloud, density = cloud_of(NAME, reference, params)
+    cloud, joined = cloud_of(NAME, reference, params), params.grains == "joined"
     centre, count = centre_of(reference, params), params.points
+    density = regression.densities(cloud, reference.site, reference.grain, joined)
     planes = max(1, BLOCK // count**2)
     columns = da.map_blocks(
         _block,
@@ -89,10 +91,10 @@ def field(lattice: xr.Dataset, params: FieldParams) -> xr.Dataset:
         axes=axes,
         cloud=cloud,
         order=params.order,
-        joined=params.grains == "joined",
+        joined=joined,
         frames=frames_of(reference, params),
         centre=centre,
-        interior=float(density.max()),
+        interior=inside_of(density, params),
         least=params.density,
     )
     dims, vector = ("z", "y", "x"), ("z", "y", "x", "axis")
