@@ -105,7 +105,8 @@ def problem_of(
         seen = _among(stage, position / step, turned, Grid(images.shape[1:], tuple(corner[::-1] / step)), step, seen)
     wide = _widths(atoms, width)
     weight, spread = _mixtures(species, profile, float(wide.min()))
-    padding, padded, transfer = _transfer(species, profile, images.shape[1:], step)
+    spare = _spare(position, turned, shift, corner, images.shape[1:], step) - margin / 2  # for atoms that move or come
+    padding, padded, transfer = _transfer(species, profile, images.shape[1:], step, spare)
     scene = Scene(
         images,
         step,
@@ -256,11 +257,22 @@ def _heights(atoms: xr.Dataset, numbers: NDArray[np.int32], images: NDArray[np.f
     return np.asarray(total * share / share.sum(), float)
 
 
+def _spare(position: F64, turned: F64, shift: F64, corner: F64, shape: tuple[int, ...], step: float) -> float:
+    """Return how far inside the images the atoms stay at all tilts, angstrom; below 0 where one is outside."""
+    seen = np.einsum("nk,tkl->tnl", position, turned)[:, :, :2] + shift[:, None] - corner
+    far = step * (np.array(shape[::-1]) - 1)
+    return float(min(seen.min(), (far - seen).min()))
+
+
 def _transfer(
-    species: NDArray[np.int32], profile: Profile, shape: tuple[int, ...], step: float
+    species: NDArray[np.int32], profile: Profile, shape: tuple[int, ...], step: float, spare: float
 ) -> tuple[int, tuple[int, int], list[Any]]:
-    """Return the padding, the padded size, and f(q) / f(0) of each sort on its half grid of frequencies."""
-    padding = math.ceil(TAIL / step) if profile == "kirkland" else 0
+    """Return the padding, the padded size, and f(q) / f(0) of each sort on its half grid of frequencies.
+
+    Periodic images meet at their sides: atoms that stay `spare` (angstrom) inside need less room for their tails.
+    """
+    room = TAIL if spare < 0 else max(TAIL - spare, 0.0) / 2
+    padding = math.ceil(room / step) if profile == "kirkland" else 0
     rows, columns = (next_fast_len(size + 2 * padding, real=True) for size in shape)
     if profile == "gaussian":
         return 0, (rows, columns), [None] * len(species)

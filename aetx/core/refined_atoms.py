@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aetx.core.ledger import continued, entries, last_round
 from aetx.kernels.model_error import ErrorBars
 from aetx.kernels.refinement import Free
-from aetx.kernels.site_search import Entry
+from aetx.kernels.site_growth import Entry
 
 F64 = NDArray[np.float64]
 

@@ -185,6 +185,8 @@ class Scene:
     workers: int = 1
     drawing: Drawing = HOST
     """Where images are drawn."""
+    under: F32 | None = None
+    """What lies beneath the atoms and stays as it is, shape (T, rows, columns)."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -193,7 +195,8 @@ class Scene:
 
     def of_tilts(self, chosen: Any) -> Scene:
         """Return some of the images."""
-        return replace(self, images=self.images[chosen], seen=None if self.seen is None else self.seen[chosen])
+        seen, under = (None if one is None else one[chosen] for one in (self.seen, self.under))
+        return replace(self, images=self.images[chosen], seen=seen, under=under)
 
     def trusted(self, tilt: int) -> F32 | None:
         """Return what is trusted of an image."""
@@ -257,6 +260,8 @@ class Scene:
         """Return the image of the atoms, shape (rows, columns)."""
         x, y = self.place(state, tilt)
         made = np.full(self.shape, state.background[tilt], np.float32)
+        if self.under is not None:
+            made += self.under[tilt]
         for sort, members in enumerate(members_of(state.sort, len(self.transfer))):
             if not members.size:
                 continue
@@ -336,8 +341,12 @@ class Linear:
         """Return how an image shows moves along x, y and z of the specimen, shape (3, 2)."""
         return self.state.turned[tilt][:, :2] @ self.state.distortion(tilt)
 
-    def levers(self, tilt: int) -> dict[str, tuple[F64 | float, F64 | float]]:
-        """Return how each geometric unknown of a tilt moves the atoms, x and y, angstrom for each unit."""
+    @cached_property
+    def levers(self) -> list[dict[str, tuple[F64 | float, F64 | float]]]:
+        """How each geometric unknown of a tilt moves the atoms, x and y, angstrom for each unit."""
+        return [self._levers(tilt) for tilt in range(len(self.places))]
+
+    def _levers(self, tilt: int) -> dict[str, tuple[F64 | float, F64 | float]]:
         p, bent = self.places[tilt][2], self.state.distortion(tilt)
         return {
             "turn_x": (-p[:, 2] * bent[1, 0], -p[:, 2] * bent[1, 1]),
@@ -350,8 +359,11 @@ class Linear:
             "stretch_xy": (p[:, 1], p[:, 0]),
         }
 
-    def image(self, tilt: int, moved: F64, relative: F64, wider: F64, lifted: float) -> F32:
-        """Return the change of an image by moves of its atoms (N, 2), relative heights, widths, and its background."""
+    def image(self, tilt: int, moved: F64, relative: F64, wider: F64, lifted: float, *, rough: bool = False) -> F32:
+        """Return the change of an image by moves of its atoms (N, 2), relative heights, widths, and its background.
+
+        A rough one, to precondition, has Gaussians of the same peak in place of the profiles.
+        """
         x, y, _ = self.places[tilt]
         step, state, change = self.scene.step, self.state, self.scene.drawing.change
         made = np.full(self.scene.shape, lifted, np.float32)
@@ -361,6 +373,10 @@ class Linear:
             height, width = state.height[members] * state.scale[tilt], state.width[members] / step
             arguments = (moved[members, 0] / step, moved[members, 1] / step, height * relative[members])
             arguments = (*arguments, wider[members] / step)  # type: ignore[assignment]
+            if rough:
+                wide = np.hypot(width, self.scene.effective[sort] / step)
+                made += change(x[members], y[members], height, wide, *arguments, *self.scene.shape)
+                continue
             made += self.scene.blurred(
                 sort,
                 lambda margin, rows, columns, i=members, h=height, w=width, a=arguments: change(  # type: ignore[misc]
@@ -401,7 +417,7 @@ class Linear:
         for column, name in enumerate(free.of_sort):
             changed = relative if name == "height" else wider
             changed += sorts[self.state.sort, column]
-        lifted, levers = 0.0, self.levers(tilt)
+        lifted, levers = 0.0, self.levers[tilt]
         for column, name in enumerate(free.of_tilt):
             value = own_[column]
             if name == "scale":
@@ -425,7 +441,7 @@ class Linear:
         for column, name in enumerate(free.of_sort):
             values = each[:, 2 if name == "height" else 3]
             shared[:, column] = np.bincount(self.state.sort, values, sorts[0])
-        levers = self.levers(tilt)
+        levers = self.levers[tilt]
         for column, name in enumerate(free.of_tilt):
             if name == "scale":
                 own_[column] = each[:, 2].sum()
@@ -518,7 +534,7 @@ class Linear:
         none = np.zeros(self.shapes[0])
         units = [(unit.reshape(sorts, shared), np.zeros(many)) for unit in np.eye(sorts * shared)]
         units += [(np.zeros((sorts, shared)), unit) for unit in np.eye(many)]
-        pictures = [self.image(tilt, *self.moves(tilt, none, *unit)) for unit in units]
+        pictures = [self.image(tilt, *self.moves(tilt, none, *unit), rough=True) for unit in units]
         if not pictures:
             return np.zeros((0, 0)), np.zeros((0, 0))
         flat = np.stack(pictures).reshape(len(pictures), -1).astype(np.float64)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
-from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from aetx.kernels.refinement import Noise, Scene, State
@@ -194,9 +194,16 @@ class Candidates:
 
 
 def candidates(
-    scene: Scene, state: State, found: Evidence, least: float, height: float, separation: float, margin: float
+    scene: Scene,
+    state: State,
+    found: Evidence,
+    least: float,
+    height: float,
+    separation: float,
+    reach: float,
+    within: F64,
 ) -> Candidates:
-    """Return the maxima of the significance over the box of the atoms that exceed a least one and a least height.
+    """Return the maxima of the significance near some places that exceed a least one and a least height.
 
     Parameters
     ----------
@@ -208,14 +215,14 @@ def candidates(
         Least height, units of `State.height`.
     separation
         Least distance from atoms and from more significant places, angstrom.
-    margin
-        How far beyond the outermost atoms is looked, angstrom.
+    reach, within
+        How far from which places is looked, angstrom, (places, 3).
     """
-    low, high = state.position.min(0) - margin, state.position.max(0) + margin
+    low, high = within.min(0) - reach, within.max(0) + reach
     axes = [np.arange(low[k], high[k] + FINE, FINE) for k in range(3)]
     shape = (axes[0].size, axes[1].size, axes[2].size)
     looked = np.zeros(shape, np.bool_)
-    _mark((state.position - low) / FINE, margin / FINE, looked)
+    _mark((within - low) / FINE, reach / FINE, looked)
 
     def work(first: int) -> tuple[F32, F32]:
         part = looked[first : first + SLAB]
@@ -230,10 +237,9 @@ def candidates(
     slabs = scene.over(range(0, shape[0], SLAB), work)
     significance, own = (np.concatenate([slab[k] for slab in slabs]) for k in range(2))
     near = cKDTree(state.position)
-    peak = (maximum_filter(significance, 3) == significance) & (significance >= least) & (own >= height)
-    where = np.argwhere(peak)
+    where = peaks(significance, (significance >= least) & (own >= height))
     places = np.stack([axes[k][where[:, k]] for k in range(3)], axis=1).reshape(-1, 3)
-    z, h = significance[peak], own[peak]
+    z, h = significance[tuple(where.T)], own[tuple(where.T)]
     free = near.query(places)[0] >= separation if len(places) else np.zeros(0, bool)
     order = np.flatnonzero(free)[np.argsort(-z[free], kind="stable")]
     kept: list[int] = []
@@ -241,3 +247,15 @@ def candidates(
         if all(np.linalg.norm(places[i] - places[k]) >= separation for k in kept[-400:]):
             kept.append(int(i))
     return Candidates(places[kept], z[kept], h[kept])
+
+
+def peaks(values: F32, wanted: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return which of the wanted points of a grid none of their 26 neighbours exceeds, shape (peaks, 3)."""
+    where = np.argwhere(wanted)
+    last = np.array(values.shape) - 1
+    here = values[tuple(where.T)]
+    highest = np.ones(len(where), bool)
+    for step in product((-1, 0, 1), repeat=3):
+        beside = np.clip(where + step, 0, last)
+        highest &= values[tuple(beside.T)] <= here
+    return where[highest]

@@ -11,7 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial import cKDTree
 
 from aetx.kernels.refinement import F64, Free, Noise, Plan, Prior, Scene, State, fit
-from aetx.kernels.site_search import STIFF, Found, Rules, doubted, heights, low, pruned, r_by_tilt, r_factor, search
+from aetx.kernels.site_doubt import doubted, doubtful, low
+from aetx.kernels.site_growth import Patch, Rules, Terms
+from aetx.kernels.site_search import STIFF, Found, heights, pruned, r_by_tilt, r_factor, search
 from tests.kernels.scenes import BACKGROUND, apart, cluster, counted, disturbed, pictures, scene_of, state_of, turned
 
 ATOMS = 30
@@ -180,17 +182,15 @@ def test_who_stands_low_is_taken_out_once_to_see_whether_the_images_ask_again() 
     relative[[4, ATOMS]] = 0.6, 0.55
     relative[5:25:2] = 1.01
     fitted = fit(scene, grown, STIFF, NOISE, Plan(rounds=1, inner=6), PRIOR)
-    asked: set[int] = set()
-    options = (NOISE, Rules(), STIFF, Plan(rounds=2, inner=12), PRIOR, grown, asked, np.zeros((0, 3)), 99)
-    state, removed, fresh = doubted(scene, fitted, relative, *options)
-    assert asked == {4, ATOMS}
+    terms = Terms(scene, NOISE, Rules(), STIFF, PRIOR, np.zeros((0, 3)))
+    out = doubtful(terms, grown, relative, set())
+    assert out == [ATOMS, 4]
+    state, removed, fresh = doubted(terms, fitted, relative, out, 99)
     assert [one.number for one in removed] == [ATOMS]
     assert not fresh
     assert_array_equal(np.sort(state.number), np.arange(ATOMS))
     assert np.linalg.norm(state.position[state.number == 4] - cluster(ATOMS)[4]) < 0.6
-    again, *nothing = doubted(scene, fitted, relative, *options)
-    assert again is fitted.state
-    assert nothing == [[], []]
+    assert doubtful(terms, grown, relative, {4, ATOMS}) == []
 
 
 def test_what_is_asked_for_elsewhere_is_another_atom_with_a_new_id() -> None:
@@ -199,14 +199,31 @@ def test_what_is_asked_for_elsewhere_is_another_atom_with_a_new_id() -> None:
     begin.position[9] += 1.4 * way / np.linalg.norm(way)
     relative = np.where(np.arange(ATOMS) == 9, 0.6, np.where(np.arange(ATOMS) % 2, 1.01, 0.99))
     fitted = fit(scene, begin, STIFF, NOISE, Plan(rounds=0), PRIOR)
-    rest = (NOISE, Rules(), STIFF, Plan(rounds=2, inner=12), PRIOR, begin)
-    state, removed, fresh = doubted(scene, fitted, relative, *rest, set(), barred=np.zeros((0, 3)), next_number=99)
+    terms = Terms(scene, NOISE, Rules(), STIFF, PRIOR, np.zeros((0, 3)))
+    assert doubtful(terms, begin, relative, set()) == [9]
+    state, removed, fresh = doubted(terms, fitted, relative, [9], 99)
     assert [one.number for one in removed] == [9]
     assert [one.number for one in fresh] == [99]
     assert np.linalg.norm(state.position[state.number == 99] - cluster(ATOMS)[9]) < 0.6
-    _, removed, fresh = doubted(scene, fitted, relative, *rest, set(), barred=cluster(ATOMS)[9:10], next_number=99)
-    assert [one.number for one in removed] == [9]
-    assert not fresh
+    state, removed, fresh = doubted(replace(terms, barred=cluster(ATOMS)[9:10]), fitted, relative, [9], 99)
+    assert removed == fresh == []
+    assert_array_equal(state.position[state.number == 9], begin.position[9:10])
+
+
+def test_atoms_near_a_place_are_fitted_as_all_are_where_the_others_are_right() -> None:
+    scene, begin = problem()
+    begin = replace(begin, position=cluster(ATOMS), turned=turned(13))
+    fitted = fit(scene, begin, STIFF, NOISE, Plan(rounds=12, inner=30, tolerance=1e-4), PRIOR)
+    terms = Terms(scene, NOISE, Rules(), STIFF, PRIOR, np.zeros((0, 3)))
+    pushed = fitted.state.position.copy()
+    pushed[4] += 0.3
+    astray = replace(fitted.state, position=pushed)
+    patch = Patch.near(terms, fitted, astray, fitted.state.position[4:5], 4.0)
+    assert 0 < patch.chosen.size < ATOMS
+    assert_allclose(patch.scene.models(patch.state), scene.models(astray), atol=1e-3 * scene.images.max())
+    again = patch.fitted(terms, Plan(rounds=12, inner=30, tolerance=1e-4))
+    assert_allclose(again.state.position, fitted.state.position, atol=2e-3)
+    assert_allclose(again.models, fitted.models, atol=1e-2 * scene.images.max())
 
 
 def test_poses_that_are_not_free_stay_while_sites_are_searched() -> None:

@@ -27,8 +27,8 @@ def problem(seed: int = 0) -> tuple[Scene, State]:
 def looked(scene: Scene, state: State, **changes: float) -> Candidates:
     noise = Noise(1.0, 0.3)
     found = evidence(scene, state, scene.models(state), noise, 0, 0.5)
-    wanted = {"least": 5.0, "height": 90.0, "separation": 1.3, "margin": 3.0} | changes
-    return candidates(scene, state, found, **wanted)
+    wanted = {"least": 5.0, "height": 90.0, "separation": 1.3, "reach": 3.0} | changes
+    return candidates(scene, state, found, within=state.position, **wanted)
 
 
 def nearest(places: F64, one: F64) -> float:
@@ -121,12 +121,12 @@ def test_places_are_apart_from_atoms_and_from_each_other() -> None:
     assert np.linalg.norm(found.place[:, None] - fewer.position, axis=-1).min() >= 1.7
 
 
-def test_no_further_than_the_margin_from_atoms_is_looked() -> None:
+def test_no_further_than_the_reach_from_places_is_looked() -> None:
     scene, state = problem()
     outer = int(np.argmax(state.position[:, 0]))
     fewer = state.of_atoms(np.delete(np.arange(20), outer))
     away = nearest(fewer.position, state.position[outer])
-    assert nearest(looked(scene, fewer, margin=away + 0.5).place, state.position[outer]) < FINE
-    inside = looked(scene, fewer, margin=away - 0.5, least=1.0, height=0.0).place
+    assert nearest(looked(scene, fewer, reach=away + 0.5).place, state.position[outer]) < FINE
+    inside = looked(scene, fewer, reach=away - 0.5, least=1.0, height=0.0).place
     assert len(inside)
     assert max(nearest(fewer.position, one) for one in inside) <= away - 0.5

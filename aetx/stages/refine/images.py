@@ -21,7 +21,9 @@ from aetx.kernels.freedom import LONG, Choice, Freedom, Halves, begun, chosen, l
 from aetx.kernels.held_out import estimated, gain_of_atoms, joined, split
 from aetx.kernels.model_error import ErrorBars, Excess, error_bars
 from aetx.kernels.refinement import F64, Fitted, Free, Linear, Noise, Plan, Prior, State, fit, without_gauge
-from aetx.kernels.site_search import Entry, Found, NothingLeftError, Rules, heights, low, r_by_tilt, r_factor, search
+from aetx.kernels.site_doubt import low
+from aetx.kernels.site_growth import Entry, Rules
+from aetx.kernels.site_search import Found, NothingLeftError, heights, r_by_tilt, r_factor, search
 from aetx.model import ATOMS, TILT_SERIES
 
 SOFT = 0.3
@@ -110,7 +112,7 @@ def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     pixels = tilts * rows * columns
     products = 20 * (params.rounds if params.sites else 2) + 200
     seconds = 2.0 + products * (tilts * atoms * 8e-7 + pixels * 6e-8)
-    return Forecast({"atom": atoms, "axis": 3, "tilt": tilts}, 100_000_000 + pixels * 40 + atoms * tilts * 120, seconds)
+    return Forecast({"atom": atoms, "axis": 3, "tilt": tilts}, 100_000_000 + pixels * 40 + atoms * tilts * 170, seconds)
 
 
 @stage(

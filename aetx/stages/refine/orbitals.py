@@ -26,7 +26,8 @@ from aetx.kernels.orbital_system import Freedom as Freedoms
 from aetx.kernels.refinement import Noise, Scene
 from aetx.kernels.rendering import FINEST, REACH, TAIL
 from aetx.kernels.scattering import kirkland, wavelength
-from aetx.kernels.site_search import Rules, search
+from aetx.kernels.site_growth import Rules
+from aetx.kernels.site_search import search
 from aetx.model import ATOMS, TILT_SERIES, units
 
 F32 = NDArray[np.float32]
