@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import xarray as xr
 
+from aetx.draw.activity import activity, activity_map
 from aetx.draw.alignment import alignment
 from aetx.draw.atoms import atoms
 from aetx.draw.classes import classes
@@ -23,6 +24,7 @@ from aetx.draw.residual import residual
 from aetx.draw.scan_series import scan_series
 from aetx.draw.score import score
 from aetx.draw.strain import strain
+from aetx.draw.surface import surface
 from aetx.draw.tilt_series import tilt_series
 from aetx.draw.volume import volume
 from aetx.model import kind_of
@@ -35,11 +37,15 @@ def _series(dataset: xr.Dataset) -> list[Picture]:
 
 
 def _atoms(dataset: xr.Dataset) -> list[Picture]:
-    return [*atoms(dataset), *classes(dataset), *refined(dataset)]
+    return [*atoms(dataset), *classes(dataset), *refined(dataset), *surface(dataset), *activity(dataset)]
 
 
 def _lattice(dataset: xr.Dataset) -> list[Picture]:
-    return [*atoms(dataset), *lattice(dataset), *strain(dataset)]
+    return [*atoms(dataset), *lattice(dataset), *strain(dataset), *surface(dataset), *activity(dataset)]
+
+
+def _field(dataset: xr.Dataset) -> list[Picture]:
+    return activity_map(dataset) if "activity" in dataset else field(dataset)
 
 
 PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
@@ -52,7 +58,7 @@ PAINTERS: Mapping[str, Callable[[xr.Dataset], list[Picture]]] = {
     "atoms": _atoms,
     "columns": columns,
     "lattice": _lattice,
-    "field": field,
+    "field": _field,
     "score": score,
 }
 

@@ -15,6 +15,7 @@ from aetx.draw.comparison import comparison, repeats
 from aetx.draw.held_out import iterations, shells
 from aetx.draw.picture import Picture
 from aetx.draw.self_checks import damage, hand, scale, shape
+from aetx.draw.surface import out_of_plane, whole_shape
 
 MOST = 6
 """Most histograms in one picture."""
@@ -31,6 +32,8 @@ PAINTERS: tuple[tuple[set[str], Callable[[xr.Dataset], list[Picture]]], ...] = (
     ({"crystal_bond", "scale_axis", "bond"}, scale),
     ({"meaning", "given_fits"}, hand),
     ({"changed", "misfit", "change"}, damage),
+    ({"semi_axes", "sphericity"}, whole_shape),
+    ({"out_of_plane", "member_facet"}, out_of_plane),
 )
 """Who draws a score, by the variables that tell it from others."""
 

@@ -33,7 +33,7 @@ class ActivityMapParams(Params):
         None, gt=0, le=50, description="step of the grid; none for that at which all atoms just fit"
     )
     least: float = Field(
-        0.3, gt=0, le=100, description="sum of the weights of atoms, each 1 where it is, below which nothing is shown"
+        2.0, gt=0, le=100, description="sum of weights, 1 where a lone atom is, below which nothing is shown; on a facet it is 7"
     )
 
 
@@ -58,7 +58,7 @@ def activity_map(lattice: xr.Dataset, params: ActivityMapParams) -> xr.Dataset:
     is the logarithm: the map of the mean activity would show its few largest values. `activity_error` follows from
     the errors of the atoms, taken as independent, `activity_model_error` from those of the parametrisation, the same
     way wrong everywhere; `surface_strain` and its error are averaged alike where atoms have them. `weight` is the sum
-    of the weights, and all is NaN where it is below `least`. The grid is a cube as that of `strain.field`. The result
+    of the weights, and all is NaN where it is below `least`. The grid is a cube. The result
     is in memory.
 
     Neighbours that share an atom share its error: where strain was made from overlapping neighbourhoods,
@@ -96,7 +96,7 @@ def activity_map(lattice: xr.Dataset, params: ActivityMapParams) -> xr.Dataset:
 
 def _grid(position: F64, params: ActivityMapParams) -> list[F64]:
     """Return the axes x, y, z of a cube around all atoms, whose points are multiples of its step."""
-    low, high = position.min(axis=0) - params.width, position.max(axis=0) + params.width
+    low, high = position.min(axis=0) - 2 * params.width, position.max(axis=0) + 2 * params.width
     extent = float((high - low).max())
     step = extent / max(1, params.points - 2) if params.step is None else params.step
     if (params.points - 2) * step < extent * (1 - 1e-9):
