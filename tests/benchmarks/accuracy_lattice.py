@@ -4,8 +4,8 @@ Run as ``python -m tests.benchmarks.accuracy_lattice [--trials N] [--radius R] [
 fcc ball made with plain numpy, turned at random; each atom has an error ellipsoid of its own, up to 30 pm long. A pull
 is the difference from what the same fit gives without noise, over its standard error; pulls of right error bars have a
 width of 1, known to 5 % from 200 repeats. Where atoms are really displaced, the weights of the fit without noise are
-others than with it, and so is, by a part of the standard error, the mean lattice. Then: how many atoms have a site, and how good the lattice constant is, from
-10 to 50 pm; and seconds for up to 200,000 atoms.
+others than with it, and so is, by a part of the standard error, the mean lattice. Then: how many atoms have a site, and
+how good the lattice constant is, from 10 to 50 pm; and seconds for up to 200,000 atoms.
 """
 
 from __future__ import annotations
