@@ -86,6 +86,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "simulate.prism": COARSE,
     "simulate.perovskite": {"size": 14.0, "oxygen": True, "displacement": 0.1},
     "simulate.roughened": {"support": 4.0, "buried": 0.2},
+    "structure.interface": {"smoothing": 1.0, "layer": 2.0},
     "structure.pair_distribution": {"samples": 1000, "reach": 8.0},
     "structure.warren_cowley": {"shuffles": 10},
     "surface.activity_map": {"points": 9},
@@ -97,6 +98,9 @@ QUICK: dict[str, dict[str, Any]] = {
 
 FRACTIONS = ("simulate.acquisition", "simulate.frames")
 """Stages whose images are fractions of the incident electrons."""
+
+ALLOYS = ("structure.interface",)
+"""Stages that need two elements: the atom at the centre is of another."""
 
 LEFT_OUT = {"measure.r_factor": ("atoms",)}
 """Optional inputs that are not given here, as another one excludes them."""
@@ -119,6 +123,8 @@ def inputs(stage: Stage, specimen: Make) -> list[Any]:
         whole = specimen(take.kind.name)
         if stage.name in FRACTIONS:
             whole["image"].attrs["units"] = "1"
+        if stage.name in ALLOYS:
+            whole["species"].values[0] = 46
         if take.form == "many":
             axis = "x" if "x" in whole.dims else next(iter(whole.dims))
             size = whole.sizes[axis]
