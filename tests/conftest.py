@@ -249,6 +249,19 @@ def make_facets(site: np.ndarray, basis: np.ndarray) -> dict[str, tuple[Any, ...
     }
 
 
+def make_strain(position: np.ndarray) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]]:
+    """Strains that grow along x, as strain.atoms tells them, and a core of one atom."""
+    size, own = 0.01 * position[:, 0], ("atom", "axis", "axis2")
+    return {
+        "strain": (own, size[:, None, None] * np.diag([1.0, -0.4, -0.3]), NONE),
+        "strain_error": (own, np.full((13, 3, 3), 0.002), NONE),
+        "radial": (("atom",), size, NONE),
+        "hoop": (("atom",), -size, NONE),
+        "interface_depth": (("atom",), np.where(np.arange(13) == 0, -1.0, 1.0), LENGTH),
+        "surface": (("atom",), (np.arange(13) > 0).astype(np.int8), NONE),
+    }
+
+
 def make_lattice() -> xr.Dataset:
     """The atoms on the sites of one fcc grain, the central one at site 0, with standard errors of 2 pm, and facets."""
     atoms = make_atoms()
@@ -267,6 +280,7 @@ def make_lattice() -> xr.Dataset:
             origin=(("grain_id", "axis"), np.zeros((1, 3)), LENGTH),
         )
         .assign(make_facets(site, basis))
+        .assign(make_strain(atoms["position"].values))
         .assign_coords(axis2=["x", "y", "z"])
         .assign_attrs(aetx_schema="lattice/1", lattice="fcc")
     )

@@ -264,3 +264,15 @@ def method_of(params: RegressionParams) -> str:
     atoms = "atoms of one grain" if params.grains == "separate" else "atoms of all grains"
     weigh = "" if params.weights == "equal" else ", weighed by their errors"
     return f"kernel regression of order {params.order}, Gaussian of {params.width:g} angstrom, {atoms}{weigh}"
+
+
+def strain_of(stage: str, lattice: xr.Dataset) -> tuple[F64, F64]:
+    """Return the strain of each atom and its standard error, shape (atoms, 3, 3); refuse a lattice without strain."""
+    if "strain" not in lattice:
+        fix = "put strain.atoms or strain.local before"
+        raise InputError(Problem(f"{stage}: lattice", "strain", "no such variable", "the strain of each atom", fix))
+    axes = {"axis": ["x", "y", "z"], "axis2": ["x", "y", "z"]}
+    strain = lattice["strain"].sel(axes).transpose("atom", "axis", "axis2").values.astype(float)
+    if "strain_error" not in lattice:
+        return strain, np.full(strain.shape, np.nan)
+    return strain, lattice["strain_error"].sel(axes).transpose("atom", "axis", "axis2").values.astype(float)
