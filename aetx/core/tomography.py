@@ -243,7 +243,7 @@ def _entries(tilts: int, box: tuple[int, ...], width: int) -> int:
 def require_memory(needed: int, memory: int) -> None:
     """Refuse what needs more bytes than are allowed."""
     if needed > memory:
-        fix = f"give --memory {-(-needed // 10**6)}MB, or cut the series into sub-areas"
+        fix = f"give --memory {-(-needed // 10**6)}MB beside what the program holds, or cut the series into sub-areas"
         raise EnvironmentFault(Problem("run", "memory", f"{memory} bytes", f"about {needed} bytes", fix))
 
 

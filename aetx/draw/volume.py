@@ -64,14 +64,20 @@ def _slices(dataset: xr.Dataset) -> Picture:
     density = dataset["density"]
     images, titles = [], []
     for across, up, along in style.VIEWS:
-        middle = int(np.argmin(np.abs(dataset[along].values - _centre(dataset, along))))
-        images.append(reduced(_plane(density, along, middle, up, across)))
-        titles.append(f"{along} = {float(dataset[along].values[middle]):.1f} Å")
+        plane, place = middle_plane(dataset, across, up, along)
+        images.append(reduced(plane))
+        titles.append(f"{along} = {place:.1f} Å")
     made = _orthogonal(dataset, images, style.DENSITY, titles, style.label("density", density.attrs["units"]))
     shape = " × ".join(str(density.sizes[axis]) for axis in "xyz")
     step = (dataset["x"].values[-1] - dataset["x"].values[0]) / max(1, density.sizes["x"] - 1)
     caption = f"One voxel thick, through the centre of {shape} voxels (x, y, z) of {step:.4g} Å; one colour scale."
     return Picture("slices", "Slices in three directions", caption, made)
+
+
+def middle_plane(dataset: xr.Dataset, across: str, up: str, along: str) -> tuple[np.ndarray, float]:
+    """Return the plane (up, across) of a volume through its centre, and where along the third axis that is."""
+    middle = int(np.argmin(np.abs(dataset[along].values - _centre(dataset, along))))
+    return _plane(dataset["density"], along, middle, up, across), float(dataset[along].values[middle])
 
 
 def _plane(density: xr.DataArray, along: str, index: int, up: str, across: str) -> np.ndarray:

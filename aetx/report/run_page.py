@@ -18,6 +18,7 @@ from aetx.errors import AetxError
 from aetx.report.headline import headline
 from aetx.report.page import link, render, seconds, size, write
 from aetx.report.shown import Shown, shown
+from aetx.report.side_by_side import side_by_side
 
 UNFINISHED = {
     "failed": "This run failed. What is below was finished before it did; the same command goes on from there.",
@@ -92,6 +93,7 @@ def write_report(
         "unfinished": UNFINISHED.get(record.status, ""),
         "numbers": _numbers(record, record.numbers),
         "warnings": [(step.name, text) for step in steps for text in step.warnings],
+        "beside": side_by_side(record, results, folder),
         "inputs": [InputSection(one, drawn.get(one.name, Shown())) for one in record.inputs],
         "steps": [
             _section(step, steps[:number], drawn.get(step.name, Shown()), known) for number, step in enumerate(steps)

@@ -67,7 +67,7 @@ class Shown:
 def shown(name: str, dataset: xr.Dataset, folder: Path) -> Shown:
     """Draw a dataset; its pictures are also written to ``folder/figures``."""
     kind = kind_of(dataset).name
-    pictures = [_kept(name, picture, folder) for picture in draw(dataset)]
+    pictures = [kept(name, picture, folder) for picture in draw(dataset)]
     sites = kind in ("atoms", "lattice")
     found = tables(dataset) if kind == "score" else []
     if sites:
@@ -75,7 +75,8 @@ def shown(name: str, dataset: xr.Dataset, folder: Path) -> Shown:
     return Shown(pictures, found, turning_atoms(dataset) if sites else None)
 
 
-def _kept(name: str, picture: Picture, folder: Path) -> ShownPicture:
+def kept(name: str, picture: Picture, folder: Path) -> ShownPicture:
+    """Write a picture to ``folder/figures`` and return it for the page."""
     png = picture.png()
     file = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-{picture.name}").strip(".-") + ".png"
     write(folder / "figures" / file, png)
