@@ -138,7 +138,7 @@ def _seen(dataset: xr.Dataset, name: str, text: str, colours: str, factor: float
     told = f"median standard error {error:.2g}" if np.isfinite(error) else "standard errors not known"
     title = {"activity": "Map of activity"}.get(name, "Map of the strain of the surface")
     caption = f"Where each line of sight first meets the surface; {told}."
-    return Picture(f"map-{name.replace('_', '-')}", title, caption, made)
+    return Picture({"activity": "surface-activity"}.get(name, "surface-strain"), title, caption, made)
 
 
 def _extent(dataset: xr.Dataset, across: str, up: str) -> tuple[float, float, float, float]:

@@ -44,7 +44,7 @@ def test_a_lattice_shows_its_facets_contact_and_activity(active: xr.Dataset) -> 
 def test_every_picture_of_activity_names_its_model(active: xr.Dataset) -> None:
     bare = active.drop_vars(["facet", "on_facet"]).drop_dims("facet_id").assign_attrs(aetx_schema="atoms/1")
     made = [*draw(active), *draw(activity_map(active, points=20)), *draw(activity_coordination(bare))]
-    drawn = [one for one in made if "activity" in one.name or one.name.startswith("map-")]
+    drawn = [one for one in made if "activity" in one.name or one.name == "surface-strain"]
     assert len(drawn) == 6
     for one in drawn:
         assert one.figure.get_supxlabel().startswith("parametrised model"), one.name
@@ -63,7 +63,7 @@ def test_a_map_shows_what_the_reader_meets_first() -> None:
         },
         {name: (name, grid, LENGTH) for name in "zyx"},
     )
-    picture = named(draw(FIELD.stamp(made)))["map-activity"]
+    picture = named(draw(FIELD.stamp(made)))["surface-activity"]
     seen = [np.asarray(axes.images[0].get_array())[5, 5] for axes in picture.figure.axes[:3]]
     assert seen == [1.0, 3.0, 5.0], "from +z, from -y, from -x"
 
