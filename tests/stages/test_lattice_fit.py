@@ -14,7 +14,9 @@ from scipy.spatial.transform import Rotation
 
 from aetx.core.atoms import atoms_dataset
 from aetx.errors import AetxWarning, InputError
+from aetx.stages.lattice.boundaries import boundaries
 from aetx.stages.lattice.fit import fit
+from aetx.stages.lattice.layers import layers
 from aetx.stages.simulate.decahedron import decahedron
 from aetx.stages.simulate.dumbbell import dumbbell
 
@@ -246,3 +248,18 @@ def test_the_type_must_be_stated_and_parameters_of_other_types_are_refused() -> 
         fitted(ball("fcc", 4.0, 6.0), type="perovskite")
     with pytest.raises(InputError, match="atoms of one layer"):
         fitted(ball("fcc", 4.0, 6.0), type="hex2d")
+
+
+def test_a_lattice_may_be_fitted_again_and_what_was_known_of_the_first_is_gone() -> None:
+    made = layers(boundaries(fit(dumbbell(atoms=900), type="fcc", least=3)))
+    again = fit(made, type="fcc", least=40)
+    assert again.sizes["grain_id"] == 2
+    assert "plane_normal" not in again
+    assert "layer_rmsd" not in again
+
+
+@pytest.mark.parametrize("atoms", [0, 1, 3])
+def test_too_few_atoms_are_no_grain(atoms: int) -> None:
+    with pytest.warns(AetxWarning, match="there is no grain"):
+        made = fitted(np.arange(3.0 * atoms).reshape(-1, 3), type="fcc")
+    assert made.sizes["grain_id"] == boundaries(made).sizes["plane"] == 0

@@ -27,6 +27,8 @@ I64 = NDArray[np.int64]
 
 IDEAL = math.sqrt(8 / 3)
 """c/a of closest packing."""
+FORMER = ["grain_id", "grain_id2", "vector", "plane", "layer_id"]
+"""Dimensions of what is known of an earlier lattice, which another fit makes obsolete."""
 LAYER = 0.5
 """Greatest root mean square height of atoms of one layer, over the distance of neighbours."""
 Shape = Annotated[float, Field(ge=-1e4, le=1e4)]
@@ -93,7 +95,7 @@ def _forecast(inputs: InputSizes, params: FitParams) -> Forecast:
     atoms = inputs["atoms"][0].get("atom", 1)
     vectors = len(params.vectors) or (2 if params.type == "hex2d" else 3)
     sizes = {"atom": atoms, "grain_id": 1, "vector": vectors, "axis": 3, "axis2": 3}
-    return Forecast(sizes, 60_000_000 + 5000 * atoms, 0.5 + 4e-5 * atoms)
+    return Forecast(sizes, 60_000_000 + 2500 * atoms, 0.5 + 3e-5 * atoms)
 
 
 @stage("lattice.fit", takes={"atoms": ATOMS}, gives=LATTICE, params=FitParams, version=1, forecast=_forecast)
@@ -149,7 +151,7 @@ def fit(atoms: xr.Dataset, params: FitParams) -> xr.Dataset:
     table = grain_table(found, cell, covariance, turned, (frame, centre))
     axis2 = {} if "axis2" in atoms.coords else {"axis2": ["x", "y", "z"]}
     told = {"lattice": params.type, "errors": "scatter" if covariance is None else "covariance"}
-    return atoms.assign(table).assign_coords(axis2).assign_attrs(told)
+    return atoms.drop_dims(FORMER, errors="ignore").assign(table).assign_coords(axis2).assign_attrs(told)
 
 
 def _cell(params: FitParams) -> unit_cell.UnitCell:
