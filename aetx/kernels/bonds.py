@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import permutations, product
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+
+from aetx.kernels.unit_cell import named, next_shell
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -59,38 +61,10 @@ def crystal(lattice: str, edge: float, ratio: float) -> Crystal:
     ratio
         c/a of hcp.
     """
-    if lattice == "hcp":
-        return _hexagonal(edge, ratio)
-    half: dict[str, list[tuple[float, ...]]] = {
-        "fcc": [(1, 1, 0)],
-        "bcc": [(1, 1, 1), (2, 0, 0)],
-        "sc": [(2, 0, 0)],
-        "diamond": [(0.5, 0.5, 0.5)],
-    }
-    found = {
-        tuple(sign * value for sign, value in zip(signs, turned, strict=True))
-        for vector in half[lattice]
-        for turned in permutations(vector)
-        for signs in product((1, -1), repeat=3)
-    }
-    if lattice == "diamond":
-        found = {one for one in found if math.prod(one) > 0}
-    bonds = 0.5 * edge * np.array(sorted(found), float)
-    longest = float(np.linalg.norm(bonds, axis=1).max())
-    beyond = {"fcc": 1.0, "bcc": math.sqrt(2), "sc": math.sqrt(2), "diamond": math.sqrt(0.5)}[lattice] * edge
-    return Crystal(bonds, 0.5 * (longest + beyond))
-
-
-def _hexagonal(edge: float, ratio: float) -> Crystal:
-    angle = np.deg2rad(60 * np.arange(6))
-    plane = edge * np.stack([np.cos(angle), np.sin(angle), np.zeros(6)], axis=1)
-    angle = np.deg2rad(30 + 120 * np.arange(3))
-    out = edge / math.sqrt(3) * np.stack([np.cos(angle), np.sin(angle), np.zeros(3)], axis=1)
-    up = out + np.array([0, 0, 0.5 * ratio * edge])
-    bonds = np.concatenate([plane, up, up * [1, 1, -1]])
-    longest = float(np.linalg.norm(bonds, axis=1).max())
-    beyond = float(np.hypot(0.5 * ratio * edge, edge * math.sqrt(4 / 3)))
-    return Crystal(bonds, 0.5 * (longest + beyond))
+    cell = named(lattice, ratio)
+    scale = edge / cell.edge
+    longest = float(np.linalg.norm(cell.bonds(0), axis=1).max())
+    return Crystal(scale * cell.bonds(0), 0.5 * scale * (longest + next_shell(cell, 0)))
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,13 @@ def templates(cell: UnitCell) -> tuple[int, ...]:
     return tuple(made)
 
 
+def next_shell(cell: UnitCell, site: int) -> float:
+    """Return the distance from a site to the nearest one that is farther than all its bonds."""
+    length = _around(cell.vectors, cell.motif, site)[3]
+    longest = float(np.linalg.norm(cell.bonds(site), axis=1).max())
+    return float(length[length > longest + SAME].min())
+
+
 def skeleton(cell: UnitCell, site: int) -> F64:
     """Return the bonds of a site of the frame to other such sites, shape (bonds, 3)."""
     among = np.isin(cell.target[site, : cell.count[site]], cell.frame)

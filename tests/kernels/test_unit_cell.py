@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aetx.kernels.unit_cell import MOTIFS, named, of_motif, skeleton, templates, turns
+from aetx.kernels.unit_cell import MOTIFS, named, next_shell, of_motif, skeleton, templates, turns
 
 COORDINATION = {"fcc": 12, "bcc": 14, "sc": 6, "diamond": 4, "hcp": 12, "hex2d": 6, "perovskite": 14}
 ROTATIONS = {"fcc": 24, "bcc": 24, "sc": 24, "diamond": 24, "hcp": 12, "hex2d": 6, "perovskite": 24}
+NEXT = {
+    "fcc": 2**0.5,
+    "bcc": (8 / 3) ** 0.5,
+    "sc": 2**0.5,
+    "diamond": (8 / 3) ** 0.5,
+    "hcp": 2**0.5,
+    "hex2d": 3**0.5,
+    "perovskite": 2**0.5,
+}
 EDGE = {"fcc": 2**0.5, "bcc": 2 / 3**0.5, "sc": 1.0, "diamond": 4 / 3**0.5, "hcp": 1.0, "hex2d": 1.0}
 
 
@@ -18,6 +27,7 @@ def test_crystals_have_their_neighbours_rotations_and_edge(lattice: str) -> None
     assert len(skeleton(cell, 0)) == COORDINATION[lattice]
     assert len(turns(cell)) == ROTATIONS[lattice]
     assert templates(cell) == (0,)
+    assert next_shell(cell, 0) == pytest.approx(NEXT[lattice])
     assert cell.edge == pytest.approx(EDGE.get(lattice, 2 / 3**0.5))
 
 
