@@ -21,6 +21,7 @@ from aetx.run.progress import Progress
 from aetx.run.scheduler import computing
 from aetx.run.settings import RunSettings, settle
 from aetx.run.stop import Stopped, stopping
+from aetx.run.watch import give_back
 from aetx.store import SCRATCH, Lock, claim_output, refuse_output, sweep
 
 
@@ -117,6 +118,8 @@ def run_plan(
     paths = [path for job in plan.jobs for one in job.inputs for path in one.paths]
     refuse_output(settings.output, paths)
     _refuse_device(settings.device)
+    if settings.memory:
+        give_back()
     notes: dict[str, dict[str, list[str]]] = {job.name: {} for job in plan.jobs}
     ready = {job.name: _open(plan, job, settings, opener, notes[job.name]) for job in plan.jobs}
     refused = [error for error in ready.values() if isinstance(error, AetxError)]
