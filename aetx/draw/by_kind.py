@@ -14,8 +14,10 @@ from aetx.draw.columns import columns
 from aetx.draw.field import field
 from aetx.draw.focal_series import focal_series
 from aetx.draw.frames import frames
+from aetx.draw.interface import interface
 from aetx.draw.lattice import lattice
 from aetx.draw.noise import noise
+from aetx.draw.order import order
 from aetx.draw.picture import Picture
 from aetx.draw.raw_series import raw_series
 from aetx.draw.refined import refined
@@ -37,11 +39,16 @@ def _series(dataset: xr.Dataset) -> list[Picture]:
 
 
 def _atoms(dataset: xr.Dataset) -> list[Picture]:
-    return [*atoms(dataset), *classes(dataset), *refined(dataset), *surface(dataset), *activity(dataset)]
+    return [*atoms(dataset), *classes(dataset), *refined(dataset), *_meaning(dataset)]
 
 
 def _lattice(dataset: xr.Dataset) -> list[Picture]:
-    return [*atoms(dataset), *lattice(dataset), *strain(dataset), *surface(dataset), *activity(dataset)]
+    return [*atoms(dataset), *lattice(dataset), *strain(dataset), *_meaning(dataset)]
+
+
+def _meaning(dataset: xr.Dataset) -> list[Picture]:
+    """Return what is known of atoms beyond where they are, with a lattice and without."""
+    return [*order(dataset), *interface(dataset), *surface(dataset), *activity(dataset)]
 
 
 def _field(dataset: xr.Dataset) -> list[Picture]:
