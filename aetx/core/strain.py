@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -17,7 +16,7 @@ from aetx.core.params import Length, Params
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import deformation
 from aetx.kernels.bonds import polar
-from aetx.kernels.regression import Cloud, cloud
+from aetx.kernels.regression import Cloud, cloud, scatter
 from aetx.model import positions
 
 F64 = NDArray[np.float64]
@@ -82,6 +81,17 @@ class RegressionParams(TensorParams):
     weights: Literal["equal", "errors"] = Field(
         "equal", description="atoms weigh by their distance alone, or also by the inverse of their variance"
     )
+    errors: Literal["positions", "scatter"] = Field(
+        "positions",
+        description="errors of positions by their covariance, or, where they have none, one for all atoms by the "
+        "scatter of displacements about the field",
+    )
+
+    @model_validator(mode="after")
+    def _errors_that_differ(self) -> Self:
+        if self.weights == "errors" and self.errors == "scatter":
+            raise ValueError("weights: equal where errors are one scatter for all atoms")
+        return self
 
 
 @dataclass(frozen=True)
@@ -179,7 +189,7 @@ def centre_of(reference: Reference, params: TensorParams) -> F64:
 
 
 def cloud_of(stage: str, reference: Reference, params: RegressionParams) -> Cloud:
-    """Return the atoms in cells, with their weights; refuse weights by errors that are not known."""
+    """Return the atoms in cells, with errors and weights; refuse weights by errors that are not known."""
     trust = np.ones(len(reference.atom))
     if params.weights == "errors":
         variance = np.einsum("naa->n", reference.covariance) / 3
@@ -188,7 +198,12 @@ def cloud_of(stage: str, reference: Reference, params: RegressionParams) -> Clou
             found, fix = f"{unknown} atoms without a standard error", "set weights: equal, or refine the atoms"
             raise InputError(Problem(f"{stage}: lattice", "covariance", found, "one of each atom", fix))
         trust = np.median(variance) / variance
-    return cloud(reference.site, reference.displacement, reference.covariance, trust, reference.grain, params.width)
+    made = cloud(reference.site, reference.displacement, reference.covariance, trust, reference.grain, params.width)
+    if params.errors == "positions":
+        return made
+    alike = np.zeros_like(made.covariance)
+    alike[:, :3] = scatter(made, params.grains == "joined")
+    return made._replace(covariance=alike)
 
 
 def inside_of(density: F64, params: RegressionParams) -> float:
@@ -246,7 +261,7 @@ def told(columns: Any, dims: tuple[str, ...], significance: float) -> Variables:
     return made
 
 
-def attributes(reference: Reference, params: TensorParams, centre: F64, method: str) -> Mapping[str, Any]:
+def attributes(reference: Reference, params: TensorParams, centre: F64) -> dict[str, Any]:
     """Return what a result says of how its strain was counted."""
     frame = "the axes of the images"
     if params.frame == "crystal":
@@ -254,16 +269,20 @@ def attributes(reference: Reference, params: TensorParams, centre: F64, method: 
     return {
         "strain_reference": reference.name,
         "strain_frame": frame,
-        "strain_method": method,
         "strain_centre": [float(one) for one in centre],
     }
 
 
-def method_of(params: RegressionParams) -> str:
-    """Return in words how displacements become a field."""
+def method_of(params: RegressionParams, made: Cloud) -> dict[str, Any]:
+    """Return in words how displacements become a field, and where its errors are from."""
     atoms = "atoms of one grain" if params.grains == "separate" else "atoms of all grains"
     weigh = "" if params.weights == "equal" else ", weighed by their errors"
-    return f"kernel regression of order {params.order}, Gaussian of {params.width:g} angstrom, {atoms}{weigh}"
+    text = f"kernel regression of order {params.order}, Gaussian of {params.width:g} angstrom, {atoms}{weigh}"
+    errors = "the covariances of the positions"
+    if params.errors == "scatter":
+        along = ", ".join(f"{one:.3f}" for one in np.sqrt(made.covariance[0, :3]))
+        errors = f"the scatter of displacements about the field, {along} angstrom along x, y, z"
+    return {"strain_method": text, "strain_errors": errors}
 
 
 def strain_of(stage: str, lattice: xr.Dataset) -> tuple[F64, F64]:

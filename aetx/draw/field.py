@@ -19,6 +19,8 @@ DISPLAY = {"strain": PERCENT, **dict.fromkeys(INVARIANTS, PERCENT), "rotation": 
 """By what a variable is multiplied to be shown, and the unit that it then has."""
 BESIDE = ("weight", "grain", "significant")
 """Variables that are drawn into the pictures of others."""
+LAB = "the axes of the images"
+"""What the stages of strain call components along x, y and z."""
 VEIL = 0.62
 """Share of white over what is not significant."""
 View = tuple[str, str, str]
@@ -99,6 +101,8 @@ def _picture(dataset: xr.Dataset, name: str, panels: list[Panel]) -> Picture:
         said.append(f"median standard error {np.median(known):.2g} {unit}")
     if unit == "%" and "strain_reference" in dataset.attrs:
         said.append(f"from {dataset.attrs['strain_reference']}; {dataset.attrs['strain_method']}")
+    if panels[0][1] and dataset.attrs.get("strain_frame", LAB) != LAB:
+        said.append(f"components: {dataset.attrs['strain_frame']}")
     return Picture(f"field-{name}", text, "; ".join(said) + ".", made)
 
 

@@ -12,7 +12,9 @@ import xarray as xr
 from aetx.draw import style
 from aetx.draw.bound import bound, experiment
 from aetx.draw.comparison import comparison, repeats
+from aetx.draw.core_shell import core_shell
 from aetx.draw.held_out import iterations, shells
+from aetx.draw.pairs import pairs
 from aetx.draw.picture import Picture
 from aetx.draw.self_checks import damage, hand, scale, shape
 from aetx.draw.surface import out_of_plane, whole_shape
@@ -32,6 +34,8 @@ PAINTERS: tuple[tuple[set[str], Callable[[xr.Dataset], list[Picture]]], ...] = (
     ({"crystal_bond", "scale_axis", "bond"}, scale),
     ({"meaning", "given_fits"}, hand),
     ({"changed", "misfit", "change"}, damage),
+    ({"g", "pdf", "filled_share"}, pairs),
+    ({"interface_strain", "surface_strain", "radial_profile"}, core_shell),
     ({"semi_axes", "sphericity"}, whole_shape),
     ({"out_of_plane", "member_facet"}, out_of_plane),
 )

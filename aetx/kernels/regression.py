@@ -19,7 +19,7 @@ REACH = 4.0
 """Distance in widths beyond which an atom has no weight."""
 MOST = 128
 """Most cells along an axis."""
-DENSITY, GRAIN, DISPLACEMENT, DISPLACEMENT_ERROR, REST = 0, 1, 2, 5, 8
+DENSITY, GRAIN, DISPLACEMENT, DISPLACEMENT_ERROR, LEVERAGE, REST = 0, 1, 2, 5, 8, 9
 """First column of each result; those of `deformation.derive` are the rest."""
 COLUMNS = REST + DERIVED
 """Number of results."""
@@ -131,8 +131,8 @@ def regress(
 
     Returns
     -------
-    Density over that inside, grain (-1 for none), displacement and its error, and `deformation.derive`, shape
-    (points, COLUMNS); NaN where nothing is known.
+    Density over that inside, grain (-1 for none), displacement and its error, by how much the displacement follows that
+    of an atom at the point itself, and `deformation.derive`, shape (points, COLUMNS); NaN where nothing is known.
 
     References
     ----------
@@ -141,6 +141,29 @@ def regress(
     made = np.full((len(point), COLUMNS), np.nan)
     _regress(atoms, point, home, order, joined, frames, centre, interior, least, made)
     return made
+
+
+def scatter(atoms: Cloud, joined: bool) -> F64:
+    """Return the variance of the displacements about the field along each axis, angstrom**2, shape (3,).
+
+    The field of order 1 at the site of each atom follows the atom itself by the leverage h and all by b_j, so that
+    independent errors of variance s**2 leave (1 - 2 h + sum b_j**2) s**2 between the two.
+
+    Parameters
+    ----------
+    atoms, joined
+        As in `densities`.
+    """
+    unit = np.zeros_like(atoms.covariance)
+    unit[:, :3] = 1.0
+    alike = atoms._replace(covariance=unit)
+    frames = np.tile(np.eye(3), (int(atoms.grain.max()) + 1, 1, 1))
+    found = regress(alike, atoms.site, atoms.grain, 1, joined, frames, np.zeros(3), 1.0, 0.0)
+    known = np.isfinite(found[:, REST])
+    off = (atoms.displacement - found[:, DISPLACEMENT : DISPLACEMENT + 3])[known]
+    left = 1 - 2 * found[known, LEVERAGE] + found[known, DISPLACEMENT_ERROR] ** 2
+    total = float(left.sum())
+    return np.asarray((off**2).sum(axis=0) / total) if total > 0 else np.full(3, np.nan)
 
 
 @njit(nogil=True, cache=True)
@@ -249,6 +272,7 @@ def _regress(
                 gradient[a, b] = 0.0
                 for c in range(3):
                     gradient[a, b] += (moments[1 + c, 4 + a] / total - moved[a] * mean[c]) * solve[c, b]
+        out[p, LEVERAGE] = 0.0
         for k in range(found):
             w, own = left[0, k] / total, left[0, k] / total
             x, y, z = away[0, k] - mean[0], away[1, k] - mean[1], away[2, k] - mean[2]
@@ -256,6 +280,8 @@ def _regress(
                 slope = w * (solve[a, 0] * x + solve[a, 1] * y + solve[a, 2] * z)
                 slopes[a, k] = slope
                 own -= order * mean[a] * slope
+            if away[0, k] == 0 and away[1, k] == 0 and away[2, k] == 0:
+                out[p, LEVERAGE] = own
             x, y, z = slopes[0, k], slopes[1, k], slopes[2, k]
             slopes[0, k], slopes[1, k], slopes[2, k] = x * x, y * y, z * z
             slopes[3, k], slopes[4, k], slopes[5, k], slopes[6, k] = y * z, x * z, x * y, own * own

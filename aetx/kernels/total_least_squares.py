@@ -25,8 +25,8 @@ def fit(x: F64, y: F64, ratio: float, block: I64, draws: F64) -> Line:
 
     With the variances sxx, syy and the covariance sxy of the points the slope is
     (syy - ratio sxx + sqrt((syy - ratio sxx)**2 + 4 ratio sxy**2)) / (2 sxy). Ordinary least squares, which takes x
-    for exact, has too flat a line. Errors are the scatter of resamples in which blocks of neighbours are drawn with
-    replacement, so that what neighbours share is not taken for agreement.
+    for exact, has too flat a line. Errors are half of what holds 68 % of the resamples, in which blocks of neighbours
+    are drawn with replacement, so that what neighbours share is not taken for agreement.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def fit(x: F64, y: F64, ratio: float, block: I64, draws: F64) -> Line:
         drawn = np.stack(_line(draws @ parts, ratio))
         drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
         if drawn.shape[1] > 1:
-            errors = drawn.std(axis=1, ddof=1)
+            low, high = np.quantile(drawn, [0.1587, 0.8413], axis=1)
+            errors = 0.5 * (high - low)
     return Line(float(slope[0]), float(errors[0]), float(correlation[0]), float(errors[1]))
 
 

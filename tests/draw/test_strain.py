@@ -10,6 +10,7 @@ import xarray as xr
 
 from aetx.draw import Picture, draw
 from aetx.stages.strain.atoms import atoms
+from aetx.stages.strain.core_shell import core_shell
 from aetx.stages.strain.field import field
 from aetx.stages.strain.lattice_constant import lattice_constant
 from tests.stages.lattices import fcc_ball, strained
@@ -61,3 +62,18 @@ def test_a_field_without_errors_is_not_pale_anywhere() -> None:
     found = pictures(field(lattice(sigma=None), points=16))["field-strain"]
     assert "pale" not in found.caption
     assert "standard error" not in found.caption
+
+
+def test_the_strain_of_core_and_shell_is_drawn_with_its_line_and_directions() -> None:
+    radius = np.linalg.norm(BALL, axis=1)
+    strain = 0.01 * BALL[:, 0]
+    given = lattice().assign(
+        radial=("atom", strain, {"units": "1"}),
+        hoop=("atom", -strain, {"units": "1"}),
+        interface_depth=("atom", 4 * (radius - radius.max()) + 3, {"units": "angstrom"}),
+        surface=("atom", (radius > radius.max() - 0.3).astype(np.int8), {"units": "1"}),
+    )
+    found = pictures(core_shell(given))["core-shell-strain"]
+    figure: Any = found.figure
+    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["all", "<100>", "<110>", "<111>"]
+    assert "slope" in found.caption

@@ -214,6 +214,21 @@ def test_atoms_that_are_known_better_can_weigh_more() -> None:
         atoms(given.drop_vars("sigma"), weights="errors")
 
 
+def test_errors_of_positions_that_are_not_known_follow_from_their_scatter() -> None:
+    pulls, site = [], fcc_ball(683)
+    for seed in range(5):
+        noise = 0.08 * np.random.default_rng(seed).normal(size=(683, 3))
+        given = lattice_of(site, EDGE * site @ component(0, 1) + noise, sigma=None)
+        made = atoms(given, errors="scatter")
+        pulls.append((made["strain"] - component(0, 1)).values / made["strain_error"].values)
+    assert np.std(pulls) == pytest.approx(1, abs=0.06)
+    assert "scatter of displacements" in made.attrs["strain_errors"]
+    plain = field(given, points=12, errors="scatter")["strain_error"].values
+    assert np.nanmin(plain) > 0
+    with pytest.raises(ValueError, match="weights: equal"):
+        AtomsParams(weights="errors", errors="scatter")
+
+
 def test_nothing_is_told_where_nothing_can_be_known() -> None:
     plane = fcc_ball(369)
     plane = plane[plane[:, 2] == 0]

@@ -57,7 +57,9 @@ def atoms(lattice: xr.Dataset, params: AtomsParams) -> xr.Dataset:
     `centre`. Place and gradient are those of the reference lattice, so that B is a fixed sum over the positions, and
     the errors follow from the covariances of the atoms exactly, without correlations between atoms. The error of the
     reference lattice itself, common to a grain and less by the square root of its atoms, is left out. Deep in fcc
-    the error of a strain along an axis is sigma / sqrt(16 pi**1.5 density width**5).
+    the error of a strain along an axis is sigma / sqrt(16 pi**1.5 density width**5). Positions without errors may take
+    ``errors: scatter``: one variance for all along each axis, from how displacements scatter about the field. What the
+    kernel smooths away is no part of the errors: strain that changes within `width` comes out flatter.
 
     `significant` tells which components are more than `significance` standard errors from 0: 1 yes, 0 no, -1 not
     known. `weight` is the density of atoms over that inside; below `density` nothing is known (NaN), nor where the
@@ -72,8 +74,9 @@ def atoms(lattice: xr.Dataset, params: AtomsParams) -> xr.Dataset:
     """
     reference = reference_of(NAME, lattice, params)
     centre, joined = centre_of(reference, params), params.grains == "joined"
+    cloud = cloud_of(NAME, reference, params)
     found = regression.regress(
-        cloud_of(NAME, reference, params),
+        cloud,
         reference.site,
         reference.grain,
         params.order,
@@ -94,4 +97,4 @@ def atoms(lattice: xr.Dataset, params: AtomsParams) -> xr.Dataset:
         warnings.warn(f"{text} (density below {params.density:g}, or all in one plane)", AetxWarning, stacklevel=2)
     variables["weight"] = ("atom",), every[:, regression.DENSITY], {"units": "1"}
     made = lattice.assign(variables).assign_coords(axis2=["x", "y", "z"])
-    return made.assign_attrs(attributes(reference, params, centre, method_of(params)))
+    return made.assign_attrs(attributes(reference, params, centre) | method_of(params, cloud))

@@ -106,7 +106,7 @@ def field(lattice: xr.Dataset, params: FieldParams) -> xr.Dataset:
     variables["grain"] = dims, columns[..., regression.GRAIN].astype(np.int32), {"units": "1"}
     places = {name: (name, one, {"units": "angstrom"}) for name, one in zip("xyz", axes, strict=True)}
     made = xr.Dataset(variables, coords={**places, "axis": ["x", "y", "z"], "axis2": ["x", "y", "z"]})
-    return made.assign_attrs(attributes(reference, params, centre, method_of(params)))
+    return made.assign_attrs(attributes(reference, params, centre) | method_of(params, cloud))
 
 
 def _grid(reference: Reference, params: FieldParams) -> tuple[np.ndarray, ...]:

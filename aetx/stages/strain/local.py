@@ -63,4 +63,5 @@ def local(lattice: xr.Dataset, params: LocalParams) -> xr.Dataset:
     variables = told(every[:, local_deformation.REST :], ("atom",), params.significance)
     variables["d2min"] = ("atom",), every[:, local_deformation.MISFIT], {"units": "angstrom**2"}
     made = lattice.assign(variables).assign_coords(axis2=["x", "y", "z"])
-    return made.assign_attrs(attributes(reference, params, centre, "least squares over bonds to nearest neighbours"))
+    method = "least squares over the bonds to nearest neighbours"
+    return made.assign_attrs({**attributes(reference, params, centre), "strain_method": method})
