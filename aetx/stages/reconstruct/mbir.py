@@ -61,6 +61,8 @@ def mbir(
     The iteration starts at the weighted back projection and takes preconditioned steps with momentum, `subsets` to a
     pass; 20 passes do what some 150 plain ones do. Everything else, `iterations: auto` too, is as in
     `reconstruct.resire`; with `strength: auto`, the log of the search has one row for each strength that was tried.
+    The prior ties each row to the next, so that there are no slabs: what does not fit the memory is cut into sub-areas
+    (`prepare.crop`, `reconstruct.stitch`).
 
     References
     ----------

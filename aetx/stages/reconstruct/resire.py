@@ -98,6 +98,10 @@ def resire(
     its mean before the first and after each step. `support` limits the density to its mask; where a series has a
     `mask`, other pixels are neither fitted nor counted.
 
+    Where all tilts are about y, rows do not depend on each other: images of more than 128 rows are reconstructed in
+    slabs of as many, each with its own momentum, and the volume may be larger than the memory. They all take the same
+    number of steps; where that is left open (`auto`, `tolerance`), 128 rows from everywhere tell it.
+
     References
     ----------
     M. Pham et al., Sci. Rep. 13, 5624 (2023), doi:10.1038/s41598-023-31124-7; momentum: A. Beck, M. Teboulle, SIAM J.

@@ -44,6 +44,8 @@ def tv(
     lower than they should be, all by about the same. The noise is taken to be even: `reconstruct.mbir` weighs each
     pixel, and needs a third of the time. Everything else, `iterations: auto` too, is as in `reconstruct.resire`;
     with `strength: auto`, the log of the search has one row for each strength that was tried.
+    The prior ties each row to the next, so that there are no slabs: what does not fit the memory is cut into sub-areas
+    (`prepare.crop`, `reconstruct.stitch`).
 
     References
     ----------
