@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.sparse import csr_array
 
 from aetx.core.params import Params, Unit
 from aetx.errors import AetxWarning
@@ -42,9 +43,10 @@ class VolcanoParams(Params):
 class Binding:
     """Binding energy of OH relative to Pt(111) of each atom, eV, NaN where there is none, shape (atoms,).
 
-    `error` is the standard error from the measurement, independent from atom to atom or nearly so, `model_error` that
-    of the parametrisation, the same way wrong for all; NaN where not known. `weight` is the share that an atom has in
-    an average over the surface. `model` says in words what the energies come from.
+    `error` is the standard error from the measurement, `model_error` that of the parametrisation, the same way wrong
+    for all; NaN where not known. `common` are the correlations of the former between atoms, shape (atoms, atoms), None
+    for none. `weight` is the share that an atom has in an average over the surface. `model` says in words what the
+    energies come from.
     """
 
     energy: F64
@@ -52,6 +54,7 @@ class Binding:
     model_error: F64
     weight: F64
     model: str
+    common: csr_array | None = None
 
 
 def activity(atoms: xr.Dataset, binding: Binding, params: VolcanoParams, groups: dict[str, Mask]) -> xr.Dataset:
@@ -82,7 +85,8 @@ def activity(atoms: xr.Dataset, binding: Binding, params: VolcanoParams, groups:
         "volcano": f"ln j = min(E, {params.offset:g} - {params.falling:g} E) / {params.thermal_energy:g} eV",
     }
     every = {"all": known} | {name: known & mask for name, mask in groups.items()}
-    rows = np.array([_average(value, error, model_error, binding.weight, mask) for mask in every.values()])
+    signed = error * np.where(binding.energy < volcano.peak, 1.0, -1.0)
+    rows = np.array([_average(value, signed, model_error, binding, mask) for mask in every.values()])
     kept = atoms.drop_dims("activity_group", errors="ignore")
     made: Table = {
         "binding_energy": ("atom", binding.energy, ENERGY | {"model": binding.model}),
@@ -107,20 +111,30 @@ AVERAGES = (
 """Columns of an average."""
 
 
-def _average(value: F64, error: F64, model_error: F64, weight: F64, mask: Mask) -> tuple[float, ...]:
-    """Return the numbers of `AVERAGES` over some atoms; NaN for none."""
+def _average(value: F64, error: F64, model_error: F64, binding: Binding, mask: Mask) -> tuple[float, ...]:
+    """Return the numbers of `AVERAGES` over some atoms; NaN for none. Errors are negative beyond the peak."""
     if not mask.any():
         return (np.nan,) * len(AVERAGES)
     a, s, m = value[mask], error[mask], model_error[mask]
-    w = weight[mask] / weight[mask].sum()
-    top = float(a.max())
-    current = w * np.exp(a - top)
+    w = binding.weight[mask] / binding.weight[mask].sum()
+    common = None if binding.common is None else binding.common[mask][:, mask]
+    lower = a - np.where(np.isfinite(s), s**2, 0.0) / 2
+    top = float(lower.max())
+    current = w * np.exp(lower - top)
     total = float(current.sum())
     return (
         float(w @ a),
-        float(np.sqrt(((w * s) ** 2).sum())),
+        float(np.sqrt(_together(w, s, common, np.positive))),
         float(w @ m),
         float(np.median(a)),
         top + float(np.log(total)),
-        float(np.sqrt(((current * s) ** 2).sum()) / total),
+        float(np.sqrt(_together(current, s, common, np.expm1))) / total,
     )
+
+
+def _together(weight: F64, error: F64, common: csr_array | None, change: np.ufunc) -> float:
+    """Return the sum over pairs of weights times what a function makes of covariances, 0 where these are 0."""
+    if common is None:
+        return float((weight**2) @ change(error**2))
+    pairs = common.tocoo()
+    return float((weight[pairs.row] * weight[pairs.col]) @ change(pairs.data * error[pairs.row] * error[pairs.col]))

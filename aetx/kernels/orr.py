@@ -67,25 +67,6 @@ def _square(slope: F64, start: F64, error: F64, kink: F64, *, below: bool) -> F6
     return np.asarray(start**2 * share + 2 * start * step * first + step**2 * second)
 
 
-def in_plane(strain: F64, error: F64, normal: F64) -> tuple[F64, F64]:
-    """Return the mean strain within a plane, (trace - n e n) / 2, and its standard error.
-
-    The six components of the tensor are taken as independent.
-
-    Parameters
-    ----------
-    strain, error
-        Shape (atoms, 3, 3).
-    normal
-        Unit vectors, shape (atoms, 3).
-    """
-    share = 0.5 * (np.eye(3) - normal[:, :, None] * normal[:, None, :])
-    rows, columns = np.triu_indices(3)
-    factor = share[:, rows, columns] * np.where(rows == columns, 1.0, 2.0)
-    mean = np.einsum("nij,nij->n", share, strain)
-    return mean, np.sqrt(((factor * error[:, rows, columns]) ** 2).sum(axis=1))
-
-
 def bond_strain(
     position: F64, covariance: F64, first: I64, second: I64, counted: NDArray[np.bool_], length: float
 ) -> tuple[F64, F64]:

@@ -1,11 +1,11 @@
-"""Errors through the volcano, strain in planes and along bonds."""
+"""Errors through the volcano, and strain along bonds."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from aetx.kernels.orr import Volcano, bond_strain, in_plane
+from aetx.kernels.orr import Volcano, bond_strain
 
 VOLCANO = Volcano(0.02569, 0.26, 0.97)
 
@@ -38,24 +38,6 @@ def test_unknown_errors_stay_unknown_and_none_is_none() -> None:
     told = VOLCANO.error(np.array([0.1, 0.1, np.nan, 0.3]), np.array([np.nan, 0.0, 0.1, 0.0]))
     assert np.isnan(told[[0, 2]]).all()
     assert told[[1, 3]].tolist() == [0.0, 0.0]
-
-
-def test_strain_across_the_plane_does_not_count_in_it() -> None:
-    normal = np.array([[0.6, 0.0, 0.8], [1 / np.sqrt(3)] * 3])
-    across = 0.05 * normal[:, :, None] * normal[:, None, :]
-    mean, error = in_plane(0.02 * np.eye(3) + across, np.zeros((2, 3, 3)), normal)
-    np.testing.assert_allclose(mean, 0.02, atol=1e-12)
-    assert (error == 0).all()
-
-
-def test_errors_of_strain_in_a_plane_are_those_of_many_draws() -> None:
-    generator = np.random.default_rng(0)
-    normal = np.array([[0.48, 0.6, 0.64]])
-    spread = np.array([[1.0, 0.5, 0.7], [0.5, 2.0, 0.3], [0.7, 0.3, 1.5]]) * 1e-3
-    upper = np.triu(generator.normal(0, spread, (20_000, 3, 3)))
-    drawn = upper + np.triu(upper, 1).transpose(0, 2, 1)
-    mean, _ = in_plane(drawn, np.zeros_like(drawn), np.repeat(normal, len(drawn), axis=0))
-    assert in_plane(drawn[:1], spread[None], normal)[1][0] == pytest.approx(mean.std(), rel=0.03)
 
 
 def test_errors_of_mean_bond_lengths_are_those_of_many_draws() -> None:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from aetx.core import Forecast, InputSizes, stage
+from aetx.core import Forecast, InputSizes, Length, stage
 from aetx.core.activity import Binding, BindingEnergy, VolcanoParams
 from aetx.core.activity import activity as told
 from aetx.core.facets import Facets, facets_of
+from aetx.core.surface_strain import correlation, surface_stars
 from aetx.errors import InputError, Problem
-from aetx.kernels.orr import in_plane
+from aetx.kernels.stars import covariances, strain_in_plane
 from aetx.model import LATTICE
 
 F64 = NDArray[np.float64]
 
 CELL_AREA = {"111": np.sqrt(3) / 4, "100": 1 / 2}
 """Area of a surface atom over the square of the edge of the cubic cell."""
-LAB = "the axes of the images"
-"""What the stages of strain call their tensors along x, y and z."""
 NAMED = {1.0: "default", -1.0: "B: slopes of one sign"}
 """Published readings of the slope of {100}, with the other numbers as they are by default."""
 
@@ -31,7 +30,10 @@ class ActivityParams(VolcanoParams):
     """Parameters of `activity`."""
 
     strain: Literal["local", "in_plane"] = Field(
-        "local", description="local_strain of strain.lattice_constant, or the mean strain in the plane of the facet"
+        "local", description="local_strain of strain.lattice_constant, or the strain of neighbours in the facet's plane"
+    )
+    lattice_constant: Length | None = Field(
+        None, gt=1, le=50, description="edge of the unstrained cell for in_plane; none for that of each grain"
     )
     slope_111: BindingEnergy = Field(-3.5, ge=-100, le=100, description="rise of the energy on {111} per unit strain")
     slope_100: BindingEnergy = Field(1.0, ge=-100, le=100, description="rise of the energy on {100} per unit strain")
@@ -45,6 +47,12 @@ class ActivityParams(VolcanoParams):
         None, ge=0, le=10, description="standard error of start_100, where it is known"
     )
     edges: bool = Field(True, description="also atoms on two facets and more, by the greatest of these")
+
+    @model_validator(mode="after")
+    def _reference_has_a_use(self) -> Self:
+        if self.strain == "local" and self.lattice_constant is not None:
+            raise ValueError("lattice_constant for strain in_plane only: local strain brings its own")
+        return self
 
 
 def _forecast(inputs: InputSizes, _: ActivityParams) -> Forecast:
@@ -75,9 +83,13 @@ def activity(lattice: xr.Dataset, params: ActivityParams) -> xr.Dataset:
     all atoms; NaN unless they are stated. Logarithms are natural.
 
     On `activity_group` (all, 111, 100, and free of the support where that is known): `activity_mean` and
-    `activity_total` = ln of the mean j, both weighted by the area of a site, and `activity_median`. A few atoms
-    dominate the total, and errors of strain raise it. {110} has no parametrisation: NaN. ``in_plane`` takes the errors
-    of the six components of the tensor as independent.
+    `activity_total` = ln of the mean j, both weighted by the area of a site, and `activity_median`; their errors count
+    what strains of neighbours have in common. A few atoms dominate the total. Noise s of an activity raises its j by
+    exp(s**2 / 2) on the mean, which is taken off (right away from the peak). {110} has no parametrisation: NaN.
+
+    ``strain: local`` is one number for all directions around an atom. ``in_plane`` fits the atom and its neighbours on
+    the same facet by their sites in its plane, shifted, turned and scaled, in least squares: the biaxial strain for
+    which such models are computed, from fewer atoms. NaN where these lie on one line.
 
     References
     ----------
@@ -99,12 +111,16 @@ def activity(lattice: xr.Dataset, params: ActivityParams) -> xr.Dataset:
         model_error=np.hypot(slopes * strain, np.where(used, starts, np.nan)),
         weight=np.where(square, CELL_AREA["100"], CELL_AREA["111"]),
         model=_label(params),
+        common=correlation("surface.activity", lattice, table, params.strain),
     )
     groups = {name: family == name for name in CELL_AREA}
     if "contact" in lattice:
         groups["free"] = lattice["contact"].values == 0
     made = told(lattice, binding, params, groups)
+    rising = np.where(binding.energy < params.volcano().peak, 1.0, -params.falling)
+    steep = {"units": "1", "long_name": "change of the activity with strain"}
     return made.assign(
+        activity_slope=("atom", np.where(used, slope * rising / params.thermal_energy, np.nan), steep),
         surface_strain=("atom", strain, {"units": "1", "strain": params.strain}),
         surface_strain_error=("atom", error, {"units": "1"}),
     )
@@ -112,23 +128,19 @@ def activity(lattice: xr.Dataset, params: ActivityParams) -> xr.Dataset:
 
 def _strain(lattice: xr.Dataset, table: Facets, params: ActivityParams) -> tuple[F64, F64]:
     """Return the strain of each atom that its activity depends on, and its standard error."""
-    name, by = ("local_strain", "strain.lattice_constant") if params.strain == "local" else ("strain", "strain.atoms")
     where = "surface.activity: lattice"
-    if name not in lattice:
-        raise InputError(Problem(where, name, "no such variable", f"the {name} of each atom", f"put {by} before"))
-    error = lattice[f"{name}_error"] if f"{name}_error" in lattice else xr.full_like(lattice[name], np.nan)
     if params.strain == "local":
-        return lattice[name].values.astype(float), error.values.astype(float)
-    frame = str(lattice.attrs.get("strain_frame", LAB))
-    if frame != LAB:
-        raise InputError(Problem(where, "strain", frame, LAB, "set frame: lab in the stage that makes the strain"))
-    order = ["x", "y", "z"]
-    tensor, errors = (
-        one.transpose("atom", "axis", "axis2").sel(axis=order, axis2=order).values.astype(float)
-        for one in (lattice[name], error)
-    )
-    normal = np.concatenate([table.normal, np.full((1, 3), np.nan)])[table.primary]
-    return in_plane(tensor, errors, normal)
+        if "local_strain" not in lattice:
+            fix = "put strain.lattice_constant before, or take strain: in_plane"
+            raise InputError(Problem(where, "local_strain", "no such variable", "the strain of each atom", fix))
+        unknown = xr.full_like(lattice["local_strain"], np.nan)
+        error = lattice.get("local_strain_error", unknown)
+        return lattice["local_strain"].values.astype(float), error.values.astype(float)
+    found = surface_stars("surface.activity", lattice, table, params.strain, params.lattice_constant)
+    strain, spread = np.full((2, lattice.sizes["atom"]), np.nan)
+    strain[found.atom] = strain_in_plane(found.stars, found.place, found.normal)
+    spread[found.atom] = np.sqrt(covariances(found.stars, found.covariance).diagonal())
+    return strain, np.where(np.isfinite(strain), spread, np.nan)
 
 
 def _label(params: ActivityParams) -> str:
