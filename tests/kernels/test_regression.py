@@ -44,9 +44,13 @@ def test_order_1_is_the_weighted_fit_of_a_straight_line_with_its_covariance() ->
         strain = vt.T @ np.diag(size) @ vt - np.eye(3)
         for k, (a, b) in enumerate(deformation.PAIRS):
             assert row[STRAIN + k] == pytest.approx(strain[a, b], abs=1e-12)
-            one = 0.5 * (np.outer(turn[:, a], share[1 + b]) + np.outer(turn[:, b], share[1 + a])).reshape(3, 400).T
+            one = 0.5 * (np.outer(turn[:, a], share[1 + b]) + np.outer(turn[:, b], share[1 + a])).T
             expected = np.sqrt(np.einsum("ni,nij,nj->", one, covariance, one))
             assert row[regression.REST + deformation.STRAIN_ERROR + k] == pytest.approx(expected, rel=1e-9)
+            if a != b:
+                other = 0.5 * (np.outer(turn[:, a], share[1 + b]) - np.outer(turn[:, b], share[1 + a])).T
+                expected = np.sqrt(np.einsum("ni,nij,nj->", other, covariance, other))
+                assert row[regression.REST + deformation.ROTATION_ERROR + k - 3] == pytest.approx(expected, rel=1e-9)
 
 
 def test_order_0_is_the_derivative_of_the_weighted_mean() -> None:
