@@ -52,6 +52,7 @@ def test_an_offset_of_the_shell_is_found() -> None:
     assert float(found["registry"]) == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the core are too few")
 def test_what_is_missing_is_named() -> None:
     lattice = made(displacement=0.05)
     with pytest.raises(InputError, match=r"structure\.interface"):
