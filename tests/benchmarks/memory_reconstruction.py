@@ -1,12 +1,12 @@
 """Reconstruct a volume eight times larger than the memory with every algorithm, and print the peak.
 
-Run as ``python -m tests.benchmarks.memory_reconstruction [--memory 600000000] [--times 8] [--method NAME ...]``. A
-column of Gaussian balls with noise, 64 voxels deep and wide and as many rows high as make its volume `times` larger
-than the limit, is written as a tilt series; then a recipe reconstructs it under the limit, without a report, each
-algorithm in a process of its own whose peak resident memory is measured. Those that need the whole volume must refuse
-before work, with a forecast; they then reconstruct a column that they refuse as a whole in overlapping sub-areas
-(`prepare.crop`, `reconstruct.stitch`) under the same limit. One slab of each result must equal, bit for bit, what the
-stage gives for those rows in memory. A few steps of each iteration are enough for that.
+Run as ``python -m tests.benchmarks.memory_reconstruction [--memory 640000000] [--times 8] [--method NAME ...]``. A
+column of Gaussian balls with noise, 64 voxels wide, in a box 256 deep (for `est` 64), and as many rows high as make
+the volume `times` larger than the limit, is written as a tilt series; then a recipe reconstructs it under the limit,
+without a report, each algorithm in a process of its own whose peak resident memory is measured. Those that need the
+whole volume must refuse before work, with a forecast; they then reconstruct a column that they refuse as a whole in
+overlapping sub-areas (`prepare.crop`, `reconstruct.stitch`) under the same limit. One slab of each result must equal,
+bit for bit, what the stage gives for those rows in memory. A few steps of each iteration are enough for that.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from aetx.recipe import load
 from aetx.run import run_plan
 from aetx.store import open_store, write
 
-EDGE, TILTS, LAST, STEP = 64, 5, 60.0, 0.5
+EDGE, TILTS, LAST, STEP, DEEP = 64, 5, 60.0, 0.5, 4
 PERIOD, BALLS, WIDTH, NOISE = 64, 60, 1.3, 0.05
 BAND = 4096
 AREA, OVERLAP, AREAS_ROWS = 64, 16, 2048
@@ -131,21 +131,25 @@ def refused(name: str, series: xr.Dataset, memory: int) -> str:
 
 def step(name: str, source: str, **more: Any) -> dict[str, Any]:
     """Return the step of a recipe that reconstructs."""
-    return {"name": name, "stage": f"reconstruct.{name}", "from": source, "params": METHODS[name], **more}
+    return {"name": name, "stage": f"reconstruct.{name}", "from": source, "params": METHODS[name]} | more
 
 
-def whole(name: str, rows: int, memory: int) -> str:
-    """Reconstruct a column of so many rows, compare a slab with the same in memory, and return the line to print."""
+def whole(name: str, times: float, memory: int) -> str:
+    """Reconstruct a column so large, compare a slab with the same in memory, and return the line to print."""
+    deep = 1 if name == "est" else DEEP
+    rows = int(np.ceil(times * memory / (4 * EDGE * EDGE * deep) / ROWS)) * ROWS
+    long: dict[str, Any] = {} if deep == 1 else {"thickness": EDGE * deep * STEP}
+    params = METHODS[name] | {axis: f"{length} angstrom" for axis, length in long.items()}
     with tempfile.TemporaryDirectory() as folder:
         write(column(rows), Path(folder) / "series.zarr", key="0" * 64, record={})
-        ended = run(Path(folder), [step(name, "series")], memory)
+        ended = run(Path(folder), [step(name, "series", params=params)], memory)
         if ended.code:
             raise SystemExit(f"{name}: {ended.said}")
         found, some = open_store(Path(folder) / "out" / "results" / f"{name}.zarr"), slice(3 * ROWS, 4 * ROWS)
         series = open_store(Path(folder) / "series.zarr").isel(y=some).load()
-        same = Registry().stage(f"reconstruct.{name}")(series, **METHODS[name])
+        same = Registry().stage(f"reconstruct.{name}")(series, **METHODS[name], **long)
         np.testing.assert_array_equal(found["density"].isel(y=some), same["density"])
-    return told(name, EDGE * EDGE * rows * 4, ended, memory)
+    return told(name, deep * EDGE * EDGE * rows * 4, ended, memory)
 
 
 def told(name: str, size: int, ended: Ended, memory: int) -> str:
@@ -184,7 +188,7 @@ def in_areas(name: str, memory: int) -> str:
 def main() -> None:
     """Print a line for each algorithm."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--memory", type=int, default=600_000_000)
+    parser.add_argument("--memory", type=int, default=640_000_000)
     parser.add_argument("--times", type=float, default=8.0)
     parser.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--run", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
@@ -193,10 +197,9 @@ def main() -> None:
         plan = load(given.run / "recipe.yaml")
         run_plan(plan, output=given.run / "out", memory=given.memory, reporter=None, quiet=True)
         return
-    rows = int(np.ceil(given.times * given.memory / (4 * EDGE * EDGE) / ROWS)) * ROWS
     for name in given.method:
         if name not in TIED:
-            print(whole(name, rows, given.memory), flush=True)
+            print(whole(name, given.times, given.memory), flush=True)
             continue
         print(refused(name, column(AREAS_ROWS), given.memory), flush=True)
         print(in_areas(name, given.memory), flush=True)
