@@ -6,17 +6,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
+
+from aetx.kernels.scan_picture import Picture, picture_of
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-TRUNCATE = 4.0
-"""Standard deviations at which the kernel of the picture ends."""
-EMPTY = 1e-3
-"""Share of the full weight below which the other lines do not show a pixel."""
 START = 0.5
 """Jitter that is assumed at first, pixel."""
 FLATTEST = 0.05
@@ -25,6 +22,14 @@ BLIND = 1.75
 """Widths of the picture over which motion that scans of one direction share is taken for the specimen's shape."""
 LEAST = 1e-3
 """Jitter that is always assumed, pixel: so that it can grow."""
+DAMPING = 2 / 3
+"""Part of each change that is made: each line follows the others, so that whole changes would swing."""
+TRIALS = 10
+"""Steps in which the jitter is found from the scatter of the lines."""
+SIGNAL = 1e-3
+"""Least part of the steepness of a line that is taken for the specimen's and not for noise."""
+FEW = 1e-9
+"""What is added to the information of lines that say nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,15 @@ class Lines:
     jitter: F64
 
 
-def found_lines(frames: F32, turns: F64, start: F64, width: float, smooth: float, across: bool, rounds: int) -> Lines:
+def found_lines(frames: F32, turns: F64, start: F64, smooth: float, across: bool, rounds: int) -> Lines:
     """Return where each line of each scan lies.
 
-    In each round, every line is compared with a picture made of all other lines where they now lie: the mean of their
-    pixels with a Gaussian weight of the distance (Nadaraya and Watson). To first order line = b picture(r - delta), so
-    that least squares give delta along and across the line, with a covariance from the residuals. What the lines of a
-    frame have in common over `smooth` lines is kept as it is; the rest is drawn towards zero as its standard error
-    demands of something normally distributed, of a variance that is estimated with it (Dempster 1977).
+    In each round, every line is compared with the picture that all other lines make where they now lie, each of its
+    waves as far as it stands out of the noise (Wiener). To first order line = b picture(r - delta), so that least
+    squares give delta along and across the line. With J the steepness of the picture less what noise makes of it,
+    and V the variance of the sums by what is left of the lines, the inverse covariance of delta is J V**-1 J. What the
+    lines of a frame have in common over `smooth` lines is kept as it is; the rest is drawn towards zero as its standard
+    error demands of something normally distributed, of the variance by which the lines scatter more than their errors.
 
     What all scans of one direction have in common over a few lines, as slowly as the picture changes across them,
     cannot be told from the shape of the specimen; nor can a common shift. It stays as it is in the start.
@@ -67,8 +73,6 @@ def found_lines(frames: F32, turns: F64, start: F64, width: float, smooth: float
         Direction of the rows of each frame, radian from x towards y, shape (frames,).
     start
         Where the lines lie at first, down and right, pixel, shape (frames, rows, 2).
-    width
-        Standard deviation of the Gaussian weight, pixel, at least 1.
     smooth
         Standard deviation of the Gaussian that tells smooth motion from jitter, lines.
     across
@@ -78,64 +82,75 @@ def found_lines(frames: F32, turns: F64, start: F64, width: float, smooth: float
 
     References
     ----------
-    C. Ophus, J. Ciston, C. T. Nelson, Ultramicroscopy 162, 1 (2016), doi:10.1016/j.ultramic.2015.12.002 (the idea);
-    A. P. Dempster, N. M. Laird, D. B. Rubin, J. R. Stat. Soc. B 39, 1 (1977), doi:10.1111/j.2517-6161.1977.tb01600.x.
+    C. Ophus, J. Ciston, C. T. Nelson, Ultramicroscopy 162, 1 (2016), doi:10.1016/j.ultramic.2015.12.002 (the idea).
     """
-    place, prior = start.copy(), np.full(2, START**2)
-    free = np.array([across, True])
-    prior = np.where(free, prior, LEAST**2)
+    place, free = start.copy(), np.array([across, True])
+    prior = np.where(free, START**2, LEAST**2)
     error = np.zeros_like(place)
     one_way = bool(np.abs(np.sin(turns - turns[0])).max() < math.sin(0.1))
     for _ in range(rounds):
-        information, pull = _compared(frames, turns, place, width)
-        wanted = place - start
-        target = np.einsum("krij,krj->kri", information, wanted) + pull
+        picture = picture_of(frames, turns, place)
+        information, pull = _compared(picture, frames, turns, place)
+        before = place - start
+        target = np.einsum("krij,krj->kri", information, before) + pull
         common = _smoothed(target, information, smooth)
+        prior = _scatter(information, target, common, prior, free)
         posterior = np.linalg.inv(information + np.diag(1 / prior))
         wanted = np.einsum("krij,krj->kri", posterior, target + common / prior)
-        variance = np.diagonal(posterior, axis1=2, axis2=3)
-        informed = np.diagonal(information, axis1=2, axis2=3)
-        weight = informed / (informed + 1 / prior)
-        spread = ((wanted - common) ** 2 + variance) * weight
-        spread = spread.sum(axis=(0, 1)) / np.maximum(weight.sum(axis=(0, 1)), 1e-12)
-        prior = np.where(free, np.maximum(spread, LEAST**2), LEAST**2)
+        wanted = before + DAMPING * (wanted - before)
         if one_way:
-            wanted = wanted - _shared(wanted, turns, place[..., 0], BLIND * width)
+            wanted = wanted - _shared(wanted, turns, place[..., 0], BLIND * max(picture.width, 1.0))
         place = start + _without_shift(wanted, turns)
-        error = np.sqrt(variance)
+        error = np.sqrt(np.diagonal(posterior, axis1=2, axis2=3))
     return Lines(place, error, np.sqrt(prior))
 
 
-def _compared(frames: F32, turns: F64, place: F64, width: float) -> tuple[F64, F64]:
+def _scatter(information: F64, target: F64, common: F64, prior: F64, free: NDArray[np.bool_]) -> F64:
+    """Return by what variance lines scatter about what is common, beyond their errors, down and right, shape (2,)."""
+    alone = np.linalg.inv(information + np.diag(np.where(free, 0.0, LEAST**-2)) + FEW * np.eye(2))
+    noise = np.diagonal(alone, axis1=2, axis2=3)
+    excess = (np.einsum("krij,krj->kri", alone, target) - common) ** 2 - noise
+    for _ in range(TRIALS):
+        weight = (noise + prior) ** -2
+        mean = (weight * excess).sum(axis=(0, 1)) / weight.sum(axis=(0, 1))
+        prior = np.where(free, np.maximum(mean, LEAST**2), LEAST**2)
+    return prior
+
+
+def _compared(picture: Picture, frames: F32, turns: F64, place: F64) -> tuple[F64, F64]:
     """Return what each line says of its place: inverse covariances, shape (frames, rows, 2, 2), and times the shift."""
-    count, rows, columns = frames.shape
-    margin = math.ceil(np.abs(place).max() + TRUNCATE * width) + 2
-    total, weight = (np.zeros((rows + 2 * margin, columns + 2 * margin)) for _ in range(2))
-    for frame, lines, turn in zip(frames, place, turns, strict=True):
-        _scatter(frame, lines, math.cos(turn), math.sin(turn), width / math.sqrt(2), margin, total, weight)
-    full = count * (math.pi * width**2) * 2
+    count, rows = frames.shape[:2]
     information, pull = np.empty((count, rows, 2, 2)), np.empty((count, rows, 2))
-    picture, slope = np.empty((rows, columns)), np.empty((rows, columns, 2))
     for k in range(count):
-        c, s = math.cos(turns[k]), math.sin(turns[k])
-        _picture(frames[k], place[k], c, s, width / math.sqrt(2), margin, total, weight, EMPTY * full, picture, slope)
-        seen = np.isfinite(picture)
-        here = np.where(seen, frames[k], 0).astype(np.float64)
-        there, slopes = np.where(seen, picture, 0), np.where(seen[..., None], slope, 0)
-        mean_here, mean_there = here.sum() / max(seen.sum(), 1), there.sum() / max(seen.sum(), 1)
-        scale = ((here - mean_here) * (there - mean_there) * seen).sum() / max(
-            ((there - mean_there) ** 2 * seen).sum(), 1e-300
-        )
+        others = picture.others(frames[k], place[k], float(turns[k]))
+        seen, many = others.seen, max(int(others.seen.sum()), 1)
+        here, there = np.where(seen, others.line, 0), others.picture
+        mean_here, mean_there = here.sum() / many, there.sum() / many
+        away = (there - mean_there) * seen
+        scale = float(((here - mean_here) * away).sum() / max((away**2).sum(), 1e-300))
         residual = np.where(seen, here - mean_here - scale * (there - mean_there), 0)
-        slopes = scale * slopes
+        slopes = scale * others.slope
         trust = _trust(residual, there, seen)
         steep = np.einsum("rc,rci,rcj->rij", trust, slopes, slopes)
-        spread = np.einsum("rc,rci,rcj->rij", (trust * residual) ** 2, slopes, slopes)
-        spread += 1e-9 * (np.trace(spread, axis1=1, axis2=2).max() + 1e-300) * np.eye(2)
-        weighed = np.linalg.solve(spread, steep)  # spread**-1 steep
-        information[k] = np.einsum("rji,rjk->rik", weighed, steep)
+        spread = np.einsum("rc,rci,rci->r", (trust * residual) ** 2, slopes, slopes)
+        whole = np.trace(steep, axis1=1, axis2=2)
+        variance = _usual(spread, whole) * steep + (FEW * whole.max() + 1e-300) * np.eye(2)
+        noise = scale**2 * others.rough / (1 + scale**2 * others.noise)
+        real = steep.copy()
+        for i in range(2):
+            real[:, i, i] = np.maximum(steep[:, i, i] - noise[i] * seen.sum(axis=1), SIGNAL * steep[:, i, i])
+        weighed = np.linalg.solve(variance, real)  # variance**-1 real
+        information[k] = np.einsum("rji,rjk->rik", weighed, real)
         pull[k] = -np.einsum("rji,rj->ri", weighed, np.einsum("rc,rci->ri", trust * residual, slopes))
     return information, pull
+
+
+def _usual(spread: F64, steep: F64) -> float:
+    """Return the median of spread / steep over lines, each weighted by its steepness."""
+    ratio = spread / np.maximum(steep, 1e-300)
+    order = np.argsort(ratio)
+    rank = np.cumsum(steep[order])
+    return float(ratio[order][np.searchsorted(rank, 0.5 * rank[-1])])
 
 
 def _trust(residual: F64, picture: F64, seen: NDArray[np.bool_]) -> F64:
@@ -187,98 +202,3 @@ def _without_shift(place: F64, turns: F64) -> F64:
     down, right = place[..., 0].mean(axis=1), place[..., 1].mean(axis=1)
     x, y = (c * right - s * down).mean(), (s * right + c * down).mean()
     return np.asarray(place - np.stack([c * y - s * x, c * x + s * y], axis=-1)[:, None])
-
-
-@njit(nogil=True, cache=True)
-def _scatter(frame: F32, lines: F64, c: float, s: float, width: float, margin: int, total: F64, weight: F64) -> None:
-    """Add the pixels of a frame, each with a Gaussian weight around where it lies, to `total` and `weight`."""
-    rows, columns = frame.shape
-    reach = math.ceil(TRUNCATE * width)
-    across, along = np.empty(2 * reach + 1), np.empty(2 * reach + 1)
-    for i in range(rows):
-        v = i - rows // 2 - lines[i, 0]
-        for j in range(columns):
-            u = j - columns // 2 - lines[i, 1]
-            x, y = u * c - v * s + columns // 2 + margin, u * s + v * c + rows // 2 + margin
-            column, row = round(x), round(y)
-            if not (reach <= column < total.shape[1] - reach and reach <= row < total.shape[0] - reach):
-                continue
-            for k in range(-reach, reach + 1):
-                along[k + reach] = math.exp(-0.5 * ((column + k - x) / width) ** 2)
-                across[k + reach] = math.exp(-0.5 * ((row + k - y) / width) ** 2)
-            value = frame[i, j]
-            for p in range(2 * reach + 1):
-                for q in range(2 * reach + 1):
-                    share = across[p] * along[q]
-                    total[row + p - reach, column + q - reach] += share * value
-                    weight[row + p - reach, column + q - reach] += share
-
-
-@njit(nogil=True, cache=True)
-def _picture(
-    frame: F32,
-    lines: F64,
-    c: float,
-    s: float,
-    width: float,
-    margin: int,
-    total: F64,
-    weight: F64,
-    least: float,
-    picture: F64,
-    slope: F64,
-) -> None:
-    """Write what all other lines show at each pixel of a frame, and its slope down and right in the frame's axes.
-
-    The Gaussians of scattering and gathering make one that is wider by sqrt(2): a line's own share is subtracted in
-    that form. NaN where too little is left.
-    """
-    rows, columns = frame.shape
-    reach = math.ceil(TRUNCATE * width)
-    wide = math.ceil(2 * TRUNCATE * width)
-    across, along = np.empty(2 * reach + 1), np.empty(2 * reach + 1)
-    own, tilt = np.empty(2 * wide + 1), np.empty(2 * wide + 1)
-    for k in range(-wide, wide + 1):
-        square = 0.25 * (k / width) ** 2
-        own[k + wide] = math.pi * width**2 * math.exp(-square) * (2 - square)
-        tilt[k + wide] = math.pi * math.exp(-square) * (3 - square) * k / 2
-    for i in range(rows):
-        v = i - rows // 2 - lines[i, 0]
-        for j in range(columns):
-            picture[i, j] = np.nan
-            u = j - columns // 2 - lines[i, 1]
-            x, y = u * c - v * s + columns // 2 + margin, u * s + v * c + rows // 2 + margin
-            column, row = round(x), round(y)
-            if not (reach <= column < total.shape[1] - reach and reach <= row < total.shape[0] - reach):
-                continue
-            for k in range(-reach, reach + 1):
-                along[k + reach] = math.exp(-0.5 * ((column + k - x) / width) ** 2)
-                across[k + reach] = math.exp(-0.5 * ((row + k - y) / width) ** 2)
-            n, nx, ny, d, dx, dy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for p in range(2 * reach + 1):
-                away_y = row + p - reach - y
-                for q in range(2 * reach + 1):
-                    away_x = column + q - reach - x
-                    square = (away_x**2 + away_y**2) / width**2
-                    share = across[p] * along[q] * (3 - square)
-                    steep = across[p] * along[q] * (5 - square) / width**2
-                    value = total[row + p - reach, column + q - reach]
-                    much = weight[row + p - reach, column + q - reach]
-                    n += share * value
-                    d += share * much
-                    nx += steep * value * away_x
-                    ny += steep * value * away_y
-                    dx += steep * much * away_x
-                    dy += steep * much * away_y
-            nu, du = nx * c + ny * s, dx * c + dy * s
-            nv, dv = ny * c - nx * s, dy * c - dx * s
-            for k in range(-wide, wide + 1):
-                if 0 <= j + k < columns:
-                    n -= own[k + wide] * frame[i, j + k]
-                    d -= own[k + wide]
-                    nu -= tilt[k + wide] * frame[i, j + k]
-                    du -= tilt[k + wide]
-            if d > least:
-                picture[i, j] = n / d
-                slope[i, j, 0] = (nv - n / d * dv) / d
-                slope[i, j, 1] = (nu - n / d * du) / d

@@ -1,55 +1,12 @@
-"""The picture that all other lines make, against a plain sum over pixels; jitter and its gauge."""
+"""What lines have in common, how far they jump, and the gauge of both."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.testing import assert_allclose
 
 from aetx.kernels import scan_lines
 from aetx.kernels.scan_drift import turn
-
-WIDTH = 1.2
-
-
-def places(lines: np.ndarray, angle: float, shape: tuple[int, int]) -> np.ndarray:
-    """Return x and y of each pixel of a frame in the specimen, shape (rows, columns, 2)."""
-    rows, columns = shape
-    v = (np.arange(rows) - rows // 2)[:, None] - lines[:, :1]
-    u = (np.arange(columns) - columns // 2)[None, :] - lines[:, 1:]
-    return np.stack([u * math.cos(angle) - v * math.sin(angle), u * math.sin(angle) + v * math.cos(angle)], axis=-1)
-
-
-def test_the_picture_is_the_weighted_mean_of_all_other_lines_and_its_slope_their_difference() -> None:
-    rng = np.random.default_rng(0)
-    shape, angles = (11, 13), np.array([0.0, 0.5])
-    frames = rng.random((2, *shape), np.float32) + 1
-    lines = rng.normal(0, 0.3, (2, 11, 2))
-    place = np.array([places(one, angle, shape) for one, angle in zip(lines, angles, strict=True)])
-
-    def plain(frame: int, row: int, at: np.ndarray) -> float:
-        square = ((place - at) ** 2).sum(axis=-1) / (2 * WIDTH**2)
-        weight = (2 - square) * np.exp(-square)
-        weight[frame, row] = 0
-        return float((weight * frames).sum() / weight.sum())
-
-    margin = math.ceil(np.abs(lines).max() + 4 * WIDTH) + 4
-    total, weight = (np.zeros((11 + 2 * margin, 13 + 2 * margin)) for _ in range(2))
-    for frame, line, angle in zip(frames, lines, angles, strict=True):
-        narrow = WIDTH / math.sqrt(2)
-        scan_lines._scatter(frame, line, math.cos(angle), math.sin(angle), narrow, margin, total, weight)
-    for k, angle in enumerate(angles):
-        picture, slope = np.empty(shape), np.empty((*shape, 2))
-        c, s = math.cos(angle), math.sin(angle)
-        scan_lines._picture(frames[k], lines[k], c, s, narrow, margin, total, weight, 1e-3, picture, slope)
-        along, across = np.array([c, s]), np.array([-s, c])
-        for row, column in ((5, 6), (4, 3), (7, 9)):
-            at = place[k, row, column]
-            assert_allclose(picture[row, column], plain(k, row, at), atol=3e-3)
-            for axis, direction in enumerate((across, along)):
-                ahead, behind = (plain(k, row, at + side * 1e-4 * direction) for side in (1, -1))
-                assert_allclose(slope[row, column, axis], (ahead - behind) / 2e-4, atol=1e-2)
 
 
 def test_a_shift_of_everything_stays_as_it_is() -> None:
@@ -78,3 +35,22 @@ def test_variances_that_rise_with_the_picture_are_trusted_less() -> None:
     picture = np.tile(np.linspace(5, 50, 200), (100, 1))
     trust = scan_lines._trust(rng.normal(0, np.sqrt(picture)), picture, np.ones(picture.shape, bool))
     assert_allclose(1 / trust[0, 20:], picture[0, 20:], rtol=0.15)
+
+
+def test_the_jitter_is_what_lines_scatter_beyond_their_errors() -> None:
+    rng = np.random.default_rng(0)
+    error = rng.uniform(0.05, 0.8, (3, 400))
+    away = rng.normal(0, 0.3, error.shape) + error * rng.standard_normal(error.shape)
+    information, target = np.zeros((3, 400, 2, 2)), np.zeros((3, 400, 2))
+    information[..., 1, 1], target[..., 1] = error**-2, away / error**2
+    free, start = np.array([False, True]), np.array([scan_lines.LEAST, scan_lines.START]) ** 2
+    found = scan_lines._scatter(information, target, np.zeros_like(target), start, free)
+    assert_allclose(np.sqrt(found), [scan_lines.LEAST, 0.3], rtol=0.05)
+    still = scan_lines._scatter(information, target * 0.5, np.zeros_like(target), start, free)
+    assert still[1] < 0.02, "scatter below the errors is no jitter"
+
+
+def test_lines_that_do_not_fit_say_nothing_of_the_usual_misfit() -> None:
+    steep = np.full(11, 4.0)
+    spread = np.where(np.arange(11) == 3, 1e6, 6.0)
+    assert scan_lines._usual(spread, steep) == 1.5

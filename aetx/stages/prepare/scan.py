@@ -20,12 +20,6 @@ from aetx.model import RAW_SERIES, TILT_SERIES
 class ScanParams(RegistrationParams):
     """Parameters of `scan`."""
 
-    width: Length = Field(
-        0.45,
-        gt=0,
-        le=20,
-        description="Gaussian width over which the picture averages that lines are compared with; a pixel at least",
-    )
     smooth: float = Field(
         20.0, ge=1, le=1000, description="standard deviation in lines that tells smooth motion from jitter"
     )
@@ -44,8 +38,8 @@ def _forecast(inputs: InputSizes, params: ScanParams) -> Forecast:
     frames = sizes.pop("frame", 1)
     area = sizes.get("y", 1) * sizes.get("x", 1)
     pairs = frames * (frames - 1) / 2
-    seconds = sizes.get("tilt", 1) * area * (pairs * 1.5e-6 + frames * (1e-6 + params.rounds * 0.9e-6))
-    return Forecast({**sizes, "frame": frames}, memory=area * (350 + 40 * frames), seconds=seconds + 0.01)
+    seconds = sizes.get("tilt", 1) * area * (pairs * 1.5e-6 + frames * (1e-6 + params.rounds * 1.0e-6))
+    return Forecast({**sizes, "frame": frames}, memory=area * (350 + 70 * frames), seconds=seconds + 0.01)
 
 
 @stage(
@@ -53,7 +47,7 @@ def _forecast(inputs: InputSizes, params: ScanParams) -> Forecast:
     takes={"series": RAW_SERIES},
     gives=TILT_SERIES,
     params=ScanParams,
-    version=1,
+    version=2,
     flow="chunkwise",
     chunks={"tilt": 1, "frame": -1, "y": -1, "x": -1},
     forecast=_forecast,
@@ -64,8 +58,9 @@ def scan(series: xr.Dataset, params: ScanParams) -> xr.Dataset:
     The scans may run in one direction or in several, as `scan_direction` says; one scan is enough, two at right angles
     are best. First they are placed as if the specimen drifted evenly (as `prepare.frames` does, or by the drift with
     which scans of different directions agree best). Then each line is compared with the picture that all other lines
-    make, and moved along itself (and across, if told), again and again: I = b P(r - delta), by least squares, drawn
-    towards its neighbours as its standard error demands. The jitter is estimated with it.
+    make, each wave as far as it stands out of the noise, and moved along itself (and across, if told), again and again:
+    I = b P(r - delta), by least squares, drawn towards its neighbours as its standard error demands of the jitter,
+    which is estimated with it: where counts are too few to tell, lines stay where they are.
 
     From scans of one direction, motion that is the same in each and even over a few lines cannot be told from the
     shape of the specimen, but for an even drift: two thirds of their common jitter stay at usual doses. From a single
@@ -111,8 +106,7 @@ def _mended(images: np.ndarray, *, params: ScanParams, step: float, turns: np.nd
         if not np.isfinite(covariance).all():
             text = f"scans of a tilt have nothing in common within {params.reach:g} angstrom; their shift is a guess"
             warnings.warn(text, AetxWarning, stacklevel=2)
-        width = max(params.width / step, 1.0)
-        found = scan_lines.found_lines(one, turns, start, width, params.smooth, params.across, params.rounds)
+        found = scan_lines.found_lines(one, turns, start, params.smooth, params.across, params.rounds)
         made = [scan_distortion.straightened(*each) for each in zip(one, *np.moveaxis(found.place, -1, 0), strict=True)]
         upright = [scan_distortion.turned_back(*each, turn) for each, turn in zip(made, turns, strict=True)]
         back, seen = (np.stack(part) for part in zip(*upright, strict=True))
