@@ -1,0 +1,1 @@
+"""What surrounds atoms, and what order there is among them."""
