@@ -1,9 +1,9 @@
-"""Displacements from a reference lattice, and how strain is told: its frame, its variables and what is significant."""
+"""How strain is made of displacements, and told: its frame, its variables, its errors and what is significant."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from itertools import permutations, product
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -11,13 +11,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from aetx.core.atoms import covariances
-from aetx.core.params import Length, Params
+from aetx.core.params import Length
+from aetx.core.reference_lattice import CUBIC, Reference, ReferenceParams
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import deformation
-from aetx.kernels.bonds import polar
 from aetx.kernels.regression import Cloud, cloud, scatter
-from aetx.model import positions
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -25,24 +23,21 @@ Variables = dict[str, tuple[tuple[str, ...], Any, dict[str, Any]]]
 Miller = Annotated[float, Field(ge=-50, le=50)]
 Direction = tuple[Miller, Miller, Miller]
 
-CUBIC = ("fcc", "bcc", "sc", "diamond", "perovskite")
-"""Lattices whose conventional cell has one edge."""
 NINE = (0, 5, 4, 5, 1, 3, 4, 3, 2)
 """Which of the six components each of the nine of a symmetric tensor is."""
 TURNED = (0, 2, 1, 2, 0, 0, 1, 0, 0)
 """Which of the components yz, xz, xy each of the nine of an antisymmetric tensor is, zero or not."""
 SIGN = (0, 1, 1, -1, 0, 1, -1, -1, 0)
+TURNS = [
+    turn
+    for turned in permutations(range(3))
+    for signs in product((1.0, -1.0), repeat=3)
+    if np.linalg.det(turn := np.diag(signs)[list(turned)]) > 0
+]
+"""The 24 rotations that take a cube to itself, the first that does nothing."""
 SURFACE = 0.98
 """Density of atoms, over that inside, at a depth of two widths of the kernel below a flat surface."""
 ONE, ANGSTROM = {"units": "1"}, {"units": "angstrom"}
-
-
-class ReferenceParams(Params):
-    """Which lattice strain is counted from."""
-
-    lattice_constant: Length | None = Field(
-        None, gt=1, le=50, description="edge of the unstrained cubic cell; none for the lattice fitted to each grain"
-    )
 
 
 class TensorParams(ReferenceParams):
@@ -94,93 +89,29 @@ class RegressionParams(TensorParams):
         return self
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Atoms that have a site: which they are, their sites, displacements, covariances, grains and the grains' axes."""
+def frames_of(lattice: xr.Dataset, reference: Reference, params: TensorParams) -> F64:
+    """Return the axes of the results for each grain, one in each row, shape (grains, 3, 3).
 
-    atom: I64
-    site: F64
-    displacement: F64
-    covariance: F64
-    grain: I64
-    basis: F64
-    name: str
-
-    @property
-    def middle(self) -> F64:
-        """Mean site, shape (3,), angstrom."""
-        return np.asarray(self.site.mean(axis=0))
-
-
-def reference_of(stage: str, lattice: xr.Dataset, params: ReferenceParams, cubes: bool = False) -> Reference:
-    """Return the atoms of a lattice with the places that they have without strain; refuse one without such atoms.
-
-    With a stated edge, the cell of each grain becomes a cube of it, turned as the fitted cell is by the polar
-    decomposition, and the sites move about their mean in the grain.
-
-    Parameters
-    ----------
-    stage
-        Who asks.
-    lattice
-        Of the kind lattice.
-    params
-        The edge, if one is stated.
-    cubes
-        Whether cells of cubic lattices become cubes of the same volume where no edge is stated.
+    Which of its equal axes a cubic lattice calls the first is nobody's choice, so that of equivalent directions those
+    are taken whose z, and then whose x, is nearest to that of the images.
     """
-    basis = lattice["basis"].sel(axis=["x", "y", "z"]).transpose("grain_id", "vector", "axis").values.astype(float)
-    where = f"{stage}: lattice"
-    if basis.shape[1] != 3:
-        found, fix = f"{basis.shape[1]} lattice vectors", "fit a lattice of three dimensions"
-        raise InputError(Problem(where, "basis", found, "three, as strain in space needs", fix))
-    place = positions(lattice)
-    moved = lattice["displacement"].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values.astype(float)
-    grain = lattice["grain"].values.astype(np.int64)
-    names = lattice["grain_id"].values if "grain_id" in lattice.coords else np.arange(len(basis))
-    row = np.full(len(grain), -1)
-    for k, name in enumerate(names):
-        row[grain == name] = k
-    atom = np.flatnonzero((row >= 0) & np.isfinite(place).all(axis=1) & np.isfinite(moved).all(axis=1))
-    if not atom.size:
-        fix = "fit a lattice that atoms belong to"
-        raise InputError(Problem(where, "grain", "no atom with a site", "atoms on sites of a lattice", fix))
-    row, place, moved = row[atom], place[atom], moved[atom]
-    site, name = place - moved, "the lattice fitted to each grain"
-    cubic = str(lattice.attrs.get("lattice")) in CUBIC
-    if params.lattice_constant is None and cubes and cubic:
-        site, basis = _restated(site, row, basis, np.abs(np.linalg.det(basis)) ** (1 / 3))
-    if params.lattice_constant is not None:
-        if not cubic:
-            found, wanted = str(lattice.attrs.get("lattice")), f"one of {', '.join(CUBIC)}"
-            raise InputError(Problem(where, "attrs['lattice']", found, wanted, "leave out 'lattice_constant'"))
-        site, basis = _restated(site, row, basis, np.full(len(basis), params.lattice_constant))
-        name = f"a cubic lattice of {params.lattice_constant:g} angstrom, turned as each grain is"
-    return Reference(atom, site, place - site, covariances(lattice)[atom], row, basis, name)
-
-
-def _restated(site: F64, row: I64, basis: F64, edge: F64) -> tuple[F64, F64]:
-    """Return sites and cells of cubic lattices with other edges."""
-    site, basis = site.copy(), basis.copy()
-    for k in np.unique(row):
-        own = row == k
-        cube = edge[k] * polar(basis[k])[1]
-        middle = site[own].mean(axis=0)
-        site[own] = middle + (site[own] - middle) @ np.linalg.inv(basis[k]) @ cube
-        basis[k] = cube
-    return site, basis
-
-
-def frames_of(reference: Reference, params: TensorParams) -> F64:
-    """Return the axes of the results for each grain, one in each row, shape (grains, 3, 3)."""
     if params.frame == "lab":
         return np.tile(np.eye(3), (len(reference.basis), 1, 1))
-    up = np.asarray(params.z_axis, float) @ reference.basis
-    along = np.asarray(params.x_axis, float) @ reference.basis
-    up /= np.linalg.norm(up, axis=1, keepdims=True)
-    along -= (along * up).sum(axis=1, keepdims=True) * up
-    along /= np.linalg.norm(along, axis=1, keepdims=True)
-    return np.stack([along, np.cross(up, along), up], axis=1)
+    cubic = str(lattice.attrs.get("lattice")) in CUBIC
+    made = []
+    for basis in reference.basis:
+        tried = [_axes(turn @ basis, params) for turn in (TURNS if cubic else TURNS[:1])]
+        made.append(max(tried, key=lambda axes: 1e6 * axes[2, 2] + axes[0, 0]))
+    return np.stack(made)
+
+
+def _axes(basis: F64, params: TensorParams) -> F64:
+    """Return the directions called x, y, z, one in each row, of a cell."""
+    up, along = np.asarray(params.z_axis, float) @ basis, np.asarray(params.x_axis, float) @ basis
+    up /= np.linalg.norm(up)
+    along -= (along @ up) * up
+    along /= np.linalg.norm(along)
+    return np.stack([along, np.cross(up, along), up])
 
 
 def centre_of(reference: Reference, params: TensorParams) -> F64:
@@ -265,7 +196,8 @@ def attributes(reference: Reference, params: TensorParams, centre: F64) -> dict[
     """Return what a result says of how its strain was counted."""
     frame = "the axes of the images"
     if params.frame == "crystal":
-        frame = f"x along {list(params.x_axis)} and z along {list(params.z_axis)} of each grain"
+        x, z = (" ".join(f"{one:g}" for one in axis) for axis in (params.x_axis, params.z_axis))
+        frame = f"x along [{x}] and z along [{z}] of each grain"
     return {
         "strain_reference": reference.name,
         "strain_frame": frame,

@@ -152,7 +152,7 @@ def test_the_strain_of_a_core_in_a_shell_that_does_not_fit_is_found() -> None:
 
 @settings(max_examples=6)
 @given(degrees=st.floats(-170, 170), seed=st.integers(0, 99))
-def test_turning_the_particle_turns_the_strain_but_not_in_its_crystal(degrees: float, seed: int) -> None:
+def test_turning_the_particle_turns_the_strain(degrees: float, seed: int) -> None:
     moved = 0.05 * np.random.default_rng(seed).normal(size=(135, 3))
     turn = rotation(degrees)
     still, turned = lattice_of(BALL[:135], moved), lattice_of(BALL[:135], moved @ turn.T, turn=turn)
@@ -161,15 +161,28 @@ def test_turning_the_particle_turns_the_strain_but_not_in_its_crystal(degrees: f
     np.testing.assert_allclose(second["strain"], expected, atol=1e-10)
     for name in ("volumetric", "von_mises", "radial", "hoop", "volumetric_error", "hoop_error"):
         np.testing.assert_allclose(second[name], first[name], atol=1e-10)
-    crystal = atoms(turned, density=0.0, frame="crystal")
-    np.testing.assert_allclose(crystal["strain"], first["strain"], atol=1e-10)
-    np.testing.assert_allclose(crystal["strain_error"], first["strain_error"], atol=1e-10)
+
+
+def test_strain_in_the_crystal_does_not_turn_with_it_whatever_its_axes_are_called() -> None:
+    moved, turn = 0.05 * np.random.default_rng(3).normal(size=(135, 3)), rotation(15)
+    still, turned = lattice_of(BALL[:135], moved), lattice_of(BALL[:135], moved @ turn.T, turn=turn)
+    first = atoms(still, density=0.0)
+    renamed = turned.assign(
+        basis=turned["basis"].isel(vector=[1, 0, 2]) * [[[1], [-1], [1]]], site=turned["site"].isel(vector=[1, 0, 2])
+    )
+    renamed["basis"].attrs["units"] = "angstrom"
+    for named in (turned, renamed):
+        crystal = atoms(named, density=0.0, frame="crystal")
+        np.testing.assert_allclose(crystal["strain"], first["strain"], atol=1e-10)
+        np.testing.assert_allclose(crystal["strain_error"], first["strain_error"], atol=1e-10)
 
 
 def test_axes_of_the_crystal_can_be_chosen() -> None:
-    axis = np.array([1, 1, 1]) / np.sqrt(3)
-    made = atoms(strained(BALL, 0.01 * np.outer(axis, axis)), frame="crystal", x_axis=(1, 1, -2), z_axis=(1, 1, 1))
-    np.testing.assert_allclose(made["strain"][0], component(2, 2), atol=1e-9)
+    rows = np.array([[1, 1, -2], [-1, 1, 0], [1, 1, 1]]) / np.sqrt([[6], [2], [3]])
+    lattice = strained(BALL, component(2, 2) + component(0, 1), turn=rows)
+    made = atoms(lattice, frame="crystal", x_axis=(1, 1, -2), z_axis=(1, 1, 1))
+    np.testing.assert_allclose(made["strain"][0], component(2, 2) + component(0, 1), atol=1e-9)
+    assert made.attrs["strain_frame"] == "x along [1 1 -2] and z along [1 1 1] of each grain"
 
 
 def two_grains() -> xr.Dataset:

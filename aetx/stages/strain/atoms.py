@@ -9,6 +9,7 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, stage
+from aetx.core.reference_lattice import reference_of
 from aetx.core.strain import (
     RegressionParams,
     attributes,
@@ -17,7 +18,6 @@ from aetx.core.strain import (
     frames_of,
     inside_of,
     method_of,
-    reference_of,
     told,
 )
 from aetx.errors import AetxWarning
@@ -61,6 +61,9 @@ def atoms(lattice: xr.Dataset, params: AtomsParams) -> xr.Dataset:
     ``errors: scatter``: one variance for all along each axis, from how displacements scatter about the field. What the
     kernel smooths away is no part of the errors: strain that changes within `width` comes out flatter.
 
+    With ``frame: crystal`` tensors are along `x_axis` and `z_axis` of each grain; of the equivalent directions of a
+    cubic crystal those nearest to z, and then x, of the images.
+
     `significant` tells which components are more than `significance` standard errors from 0: 1 yes, 0 no, -1 not
     known. `weight` is the density of atoms over that inside; below `density` nothing is known (NaN), nor where the
     atoms around lie in one plane, nor of atoms without a site. Grains have lattices of their own, and displacements
@@ -81,7 +84,7 @@ def atoms(lattice: xr.Dataset, params: AtomsParams) -> xr.Dataset:
         reference.grain,
         params.order,
         joined,
-        frames_of(reference, params),
+        frames_of(lattice, reference, params),
         centre,
         1.0,
         0.0,

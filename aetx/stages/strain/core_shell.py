@@ -9,7 +9,7 @@ from pydantic import Field
 
 from aetx.core import Angle, Forecast, InputSizes, Length, Params, stage
 from aetx.core.atoms import finite_positions
-from aetx.core.strain import CUBIC
+from aetx.core.reference_lattice import CUBIC
 from aetx.errors import InputError, Problem
 from aetx.kernels import rays
 from aetx.kernels import total_least_squares as line

@@ -11,8 +11,8 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, stage
+from aetx.core.reference_lattice import Reference, reference_of
 from aetx.core.strain import (
-    Reference,
     RegressionParams,
     attributes,
     centre_of,
@@ -20,7 +20,6 @@ from aetx.core.strain import (
     frames_of,
     inside_of,
     method_of,
-    reference_of,
     told,
 )
 from aetx.errors import InputError, Problem
@@ -30,8 +29,6 @@ from aetx.model import FIELD, LATTICE
 NAME = "strain.field"
 BLOCK = 200_000
 """Points of the grid that are held at a time, if one plane has no more."""
-VALUES = 62
-"""Numbers of four bytes that a point of the result has."""
 
 
 class FieldParams(RegressionParams):
@@ -92,7 +89,7 @@ def field(lattice: xr.Dataset, params: FieldParams) -> xr.Dataset:
         cloud=cloud,
         order=params.order,
         joined=joined,
-        frames=frames_of(reference, params),
+        frames=frames_of(lattice, reference, params),
         centre=centre,
         interior=inside_of(density, params),
         least=params.density,

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aetx.core import Forecast, InputSizes, stage
-from aetx.core.strain import ReferenceParams, reference_of
+from aetx.core.reference_lattice import ReferenceParams, reference_of
 from aetx.errors import AetxWarning
 from aetx.kernels import local_deformation
 from aetx.model import LATTICE

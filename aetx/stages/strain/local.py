@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from aetx.core import Forecast, InputSizes, stage
-from aetx.core.strain import TensorParams, attributes, centre_of, frames_of, reference_of, told
+from aetx.core.reference_lattice import reference_of
+from aetx.core.strain import TensorParams, attributes, centre_of, frames_of, told
 from aetx.errors import AetxWarning
 from aetx.kernels import local_deformation
 from aetx.model import LATTICE
@@ -51,7 +52,7 @@ def local(lattice: xr.Dataset, params: LocalParams) -> xr.Dataset:
         reference.covariance,
         reference.grain,
         local_deformation.bonds(reference.site, reference.grain),
-        frames_of(reference, params),
+        frames_of(lattice, reference, params),
         centre,
     )
     unknown = int(np.isnan(found[:, local_deformation.REST]).sum())
