@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,11 +16,12 @@ from aetx.core.atoms import covariances, finite_positions
 from aetx.core.params import Length, Params
 from aetx.core.shells import ShellParams, cutoff_of
 from aetx.errors import InputError, Problem
-from aetx.kernels.neighbours import Neighbours, first_minimum, within
+from aetx.kernels.neighbours import Adjacency, arranged, first_minimum
 from aetx.kernels.propagation import drawn_error
 from aetx.kernels.voronoi import Cells, cells
 
 F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 Column = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
 
 STRUCTURES = ("other", "fcc", "hcp", "bcc", "ico", "sc", "diamond")
@@ -63,10 +65,25 @@ class DrawParams(Params):
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the drawn positions")
 
 
-def neighbours_of(
-    stage: str, atoms: xr.Dataset, params: NeighbourhoodParams
-) -> tuple[F64, Neighbours, dict[str, float]]:
-    """Return positions, neighbours, and the attributes that say which these are.
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """Neighbours of atoms: `near` are those of ``position[order]``, `attrs` say which they are."""
+
+    position: F64
+    order: I64
+    near: Adjacency
+    attrs: Mapping[str, float]
+
+    def restored(self, values: Mapping[str, F64]) -> dict[str, F64]:
+        """Return values of ``position[order]`` in the order of the atoms."""
+        found = {name: np.empty_like(one) for name, one in values.items()}
+        for name, one in values.items():
+            found[name][self.order] = one
+        return found
+
+
+def neighbourhoods(stage: str, atoms: xr.Dataset, params: NeighbourhoodParams) -> Neighbourhoods:
+    """Return who is a neighbour of whom.
 
     Parameters
     ----------
@@ -79,12 +96,12 @@ def neighbours_of(
     """
     position = finite_positions(f"{stage}: atoms", atoms)
     if params.shell == "listed":
-        return position, _listed(stage, atoms, position), {}
+        return Neighbourhoods(position, np.arange(len(position)), _listed(stage, atoms), {})
     cutoff = cutoff_of(stage, position, params)
-    return position, within(position, cutoff), {"cutoff": cutoff}
+    return Neighbourhoods(position, *arranged(position, cutoff), {"cutoff": cutoff})
 
 
-def _listed(stage: str, atoms: xr.Dataset, position: F64) -> Neighbours:
+def _listed(stage: str, atoms: xr.Dataset) -> Adjacency:
     """Return the neighbours that atoms keep by the ids of these."""
     if "neighbour" not in atoms:
         found, fix = "no list of neighbours", "put structure.neighbours before"
@@ -98,10 +115,8 @@ def _listed(stage: str, atoms: xr.Dataset, position: F64) -> Neighbours:
     if missing:
         found, fix = f"{missing} neighbours that are no longer there", "list them again with structure.neighbours"
         raise InputError(Problem(f"{stage}: atoms", "neighbour", found, "ids of atoms of this dataset", fix))
-    count = there.sum(axis=1)
-    start = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-    distance = np.linalg.norm(position[index] - position[np.repeat(np.arange(len(count)), count)], axis=1)
-    return Neighbours(start, index.astype(np.int32), distance)
+    start = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
+    return Adjacency(start, index.astype(np.int32))
 
 
 def cells_of(stage: str, position: F64, params: FaceParams) -> tuple[Cells, float]:
@@ -145,9 +160,12 @@ def errors_by_drawing(
     params
         How many draws.
     """
+    unknown = {f"{name}_error": np.full(one.shape, np.nan) for name, one in values.items()}
+    if not {"covariance", "sigma"} & set(atoms.data_vars):
+        return unknown
     covariance = covariances(atoms)
     if not np.isfinite(covariance).all(axis=(1, 2)).any():
-        return {f"{name}_error": np.full(one.shape, np.nan) for name, one in values.items()}
+        return unknown
     error = drawn_error(lambda moved: list(measure(moved).values()), position, covariance, params.draws, params.seed)
     return {f"{name}_error": one for name, one in zip(values, error, strict=True)}
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from aetx.kernels.neighbours import Neighbours
+from aetx.kernels.neighbours import Adjacency
 
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
@@ -23,7 +23,9 @@ DEGREES = 12
 """Greatest degree; the monomials by which harmonics are summed lose about a digit for every two degrees."""
 
 
-def harmonics(position: F64, neighbours: Neighbours, degrees: tuple[int, ...]) -> tuple[C128, ...]:
+def harmonics(
+    position: F64, neighbours: Adjacency, degrees: tuple[int, ...], first: int, last: int
+) -> tuple[C128, ...]:
     """Return the mean spherical harmonics of the directions from each point to its neighbours.
 
     A harmonic is a polynomial of the unit vector, (x + iy)^m times one of z; the monomials are summed over all
@@ -37,25 +39,27 @@ def harmonics(position: F64, neighbours: Neighbours, degrees: tuple[int, ...]) -
         Of these points.
     degrees
         Each at most `DEGREES`.
+    first, last
+        The points whose harmonics are returned, the last not among them.
 
     Returns
     -------
-    For each degree l the orders m = 0 ... l, shape (points, l + 1); that of -m is (-1)^m times the conjugate. NaN for a
-    point without neighbours.
+    For each degree l the orders m = 0 ... l, shape (last - first, l + 1); that of -m is (-1)^m times the conjugate.
+    NaN for a point without neighbours.
     """
     table = np.zeros((len(degrees), DEGREES + 1, DEGREES + 1))
     for k, degree in enumerate(degrees):
         table[k, : degree + 1] = _polynomials(degree)
-    every = np.empty((len(position), sum(degree + 1 for degree in degrees)), np.complex128)
+    every = np.empty((last - first, sum(degree + 1 for degree in degrees)), np.complex128)
     odd = degrees[0] % 2
     step = 2 if all(degree % 2 == odd for degree in degrees) else 1
     summed = _summer(max(degrees), odd, step)
-    summed(position, neighbours.start, neighbours.index, np.array(degrees, np.int64), table, every)
+    summed(position, first, neighbours.start, neighbours.index, np.array(degrees, np.int64), table, every)
     ends = np.cumsum([degree + 1 for degree in degrees])
     return tuple(every[:, end - degree - 1 : end] for end, degree in zip(ends, degrees, strict=True))
 
 
-def averaged(mean: C128, neighbours: Neighbours) -> C128:
+def averaged(mean: C128, neighbours: Adjacency) -> C128:
     """Return the mean of each point's harmonics and those of its neighbours, shape as `mean`.
 
     A neighbour that has none, as one that knows no neighbours, makes NaN.
@@ -131,7 +135,7 @@ def _wigner(degree: int, a: int, b: int) -> float:
 
 
 @cache
-def _summer(most: int, odd: int, step: int) -> Callable[[F64, I64, I32, I64, F64, C128], None]:
+def _summer(most: int, odd: int, step: int) -> Callable[[F64, int, I64, I32, I64, F64, C128], None]:
     """Return the loop over points for degrees up to `most`; with these numbers known, the loops over orders unroll.
 
     Powers of z begin at 0 or 1 with the parity of ``odd + m`` and rise by `step`: a degree knows powers of one parity.
@@ -139,9 +143,9 @@ def _summer(most: int, odd: int, step: int) -> Callable[[F64, I64, I32, I64, F64
     wide = most + 1
 
     @njit(nogil=True, cache=True, error_model="numpy")
-    def summed(position: F64, start: I64, index: I32, degrees: I64, table: F64, out: C128) -> None:
+    def summed(position: F64, first: int, start: I64, index: I32, degrees: I64, table: F64, out: C128) -> None:
         sums, height = np.empty((wide, wide, 2)), np.empty(wide)
-        for i in range(len(position)):
+        for i in range(first, first + len(out)):
             sums[:] = 0.0
             x0, y0, z0 = position[i, 0], position[i, 1], position[i, 2]
             for k in range(start[i], start[i + 1]):
@@ -168,7 +172,7 @@ def _summer(most: int, odd: int, step: int) -> Callable[[F64, I64, I32, I64, F64
                     for p in range((degrees[d] + m) % 2, degrees[d] - m + 1, 2):
                         real += table[d, m, p] * sums[m, p, 0]
                         imaginary += table[d, m, p] * sums[m, p, 1]
-                    out[i, at] = complex(real * share, imaginary * share)
+                    out[i - first, at] = complex(real * share, imaginary * share)
                     at += 1
 
     return summed

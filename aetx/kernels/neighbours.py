@@ -29,15 +29,14 @@ SAMPLE = 5000
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """Neighbours of each point: those of point i are ``index[start[i] : start[i + 1]]``, nearest first.
+class Adjacency:
+    """Neighbours of each point: those of point i are ``index[start[i] : start[i + 1]]``.
 
-    `start` has shape (points + 1,), `index` and `distance` shape (pairs,). A pair stands in the list of either point.
+    `start` has shape (points + 1,), `index` shape (pairs,). A pair stands in the list of either point.
     """
 
     start: I64
     index: I32
-    distance: F64
 
     @property
     def count(self) -> I64:
@@ -48,6 +47,33 @@ class Neighbours:
     def source(self) -> I64:
         """The point in whose list each neighbour stands, shape (pairs,)."""
         return np.repeat(np.arange(len(self.start) - 1), self.count)
+
+
+@dataclass(frozen=True)
+class Neighbours(Adjacency):
+    """Neighbours of each point, nearest first, and their distances, shape (pairs,)."""
+
+    distance: F64
+
+
+def arranged(position: F64, cutoff: float) -> tuple[I64, Adjacency]:
+    """Find all neighbours nearer than a distance, in no order, with the points put in order of the cells they are in.
+
+    It is the quickest way to neighbours where their order does not matter, and near points are near in memory.
+
+    Parameters
+    ----------
+    position
+        Finite, shape (points, 3).
+    cutoff
+        Neighbours are nearer than this; not those at exactly this distance.
+
+    Returns
+    -------
+    The order, shape (points,), and the neighbours of the points in that order, ``position[order]``.
+    """
+    place, order, key, row = _sorted(position, cutoff)
+    return order, Adjacency(*_adjacent(place, order, key, row, np.ones(len(position), bool), cutoff))
 
 
 def within(position: F64, cutoff: float, wanted: Mask | None = None) -> Neighbours:
@@ -63,12 +89,13 @@ def within(position: F64, cutoff: float, wanted: Mask | None = None) -> Neighbou
         Points whose neighbours are listed, shape (points,); the others have none, but are neighbours. None for all.
     """
     wanted = np.ones(len(position), bool) if wanted is None else wanted
-    cells = _sorted(position, cutoff)
+    place, order, key, row = _sorted(position, cutoff)
+    begin, near = _adjacent(place, order, key, row, wanted, cutoff)
     start = np.zeros(len(position) + 1, np.int64)
-    _search(*cells, wanted, cutoff, start, np.empty(0, np.int32), np.empty(0))
+    start[order + 1] = np.diff(begin)
     np.cumsum(start, out=start)
     found = Neighbours(start, np.empty(start[-1], np.int32), np.empty(start[-1]))
-    _search(*cells, wanted, cutoff, start, found.index, found.distance)
+    _list(place, order, begin, near, start, found.index, found.distance)
     return found
 
 
@@ -185,54 +212,65 @@ def _rows(key: I64, of: int, row: I64, low: I64, high: I64) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _search(
-    place: F64, order: I64, key: I64, row: I64, wanted: Mask, cutoff: float, start: I64, index: I32, distance: F64
-) -> None:
-    """Count neighbours of point i in ``start[i + 1]`` where `index` is empty, otherwise list them from ``start[i]``."""
-    counting, points, limit = index.size == 0, key.size, cutoff * cutoff
+def _adjacent(place: F64, order: I64, key: I64, row: I64, wanted: Mask, cutoff: float) -> tuple[I64, I32]:
+    """Return the neighbours of the wanted ones of points that are sorted by cells, as `Adjacency` has them."""
+    points, limit = key.size, cutoff * cutoff
+    start, index = np.zeros(points + 1, np.int64), np.empty(14 * points, np.int32)
     low, high = np.zeros(9, np.int64), np.zeros(9, np.int64)
-    near, square, which = np.empty((3, 0)), np.empty(0), np.empty(0, np.int32)
-    kept, name = np.empty(0), np.empty(0, np.int32)
-    first = 0
+    px, py, pz = place[0], place[1], place[2]
+    nx, ny, nz, square, which = np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.int32)
+    first, at = 0, 0
     while first < points:
         last, asked = first, False
         while last < points and key[last] == key[first]:
             asked |= wanted[order[last]]
             last += 1
         if not asked:
+            start[first + 1 : last + 1] = at
             first = last
             continue
-        total, before = _rows(key, key[first], row, low, high), 0
+        total, before, filled = _rows(key, key[first], row, low, high), 0, 0
         if total > square.size:
-            near, square, which = np.empty((3, 2 * total)), np.empty(2 * total), np.empty(2 * total, np.int32)
-            kept, name = np.empty(2 * total), np.empty(2 * total, np.int32)
-        filled = 0
+            nx, ny, nz, square = np.empty(2 * total), np.empty(2 * total), np.empty(2 * total), np.empty(2 * total)
+            which = np.empty(2 * total, np.int32)
+        if at + (last - first) * total > index.size:
+            longer = np.empty(max(3 * index.size // 2, at + (last - first) * total), np.int32)
+            longer[:at] = index[:at]
+            index = longer
         for k in range(9):
             before = filled - low[k] if k == 4 else before  # the fifth row is that of the cell itself
             for j in range(low[k], high[k]):
-                near[0, filled], near[1, filled], near[2, filled] = place[0, j], place[1, j], place[2, j]
-                which[filled] = order[j]
+                nx[filled], ny[filled], nz[filled], which[filled] = px[j], py[j], pz[j], j
                 filled += 1
         for i in range(first, last):
-            atom, x, y, z = order[i], place[0, i], place[1, i], place[2, i]
-            if not wanted[atom]:
-                continue
-            for c in range(total):
-                square[c] = (near[0, c] - x) ** 2 + (near[1, c] - y) ** 2 + (near[2, c] - z) ** 2
-            square[before + i] = np.inf
-            found = 0
-            if counting:
+            if wanted[order[i]]:
+                x, y, z = px[i], py[i], pz[i]
                 for c in range(total):
-                    found += square[c] < limit
-                start[atom + 1] = found
-                continue
-            for c in range(total):
-                kept[found], name[found] = square[c], which[c]
-                found += square[c] < limit
-            _sort(kept[:found], name[:found])
-            for c in range(found):
-                index[start[atom] + c], distance[start[atom] + c] = name[c], math.sqrt(kept[c])
+                    square[c] = (nx[c] - x) ** 2 + (ny[c] - y) ** 2 + (nz[c] - z) ** 2
+                square[before + i] = np.inf
+                for c in range(total):
+                    index[at] = which[c]  # kept only where the next one does not take its place
+                    at += square[c] < limit
+            start[i + 1] = at
         first = last
+    return start, index[:at]
+
+
+@njit(nogil=True, cache=True)
+def _list(place: F64, order: I64, begin: I64, near: I32, start: I64, index: I32, distance: F64) -> None:
+    """Put lists of sorted points in the order of the points themselves, nearest first."""
+    for i in range(order.size):
+        at = start[order[i]]
+        for k in range(begin[i], begin[i + 1]):
+            j = near[k]
+            square = (place[0, j] - place[0, i]) ** 2 + (place[1, j] - place[1, i]) ** 2
+            distance[at] = square + (place[2, j] - place[2, i]) ** 2
+            index[at] = order[j]
+            at += 1
+        first = start[order[i]]
+        _sort(distance[first:at], index[first:at])
+        for k in range(first, at):
+            distance[k] = math.sqrt(distance[k])
 
 
 @njit(nogil=True, cache=True)

@@ -110,6 +110,13 @@ def test_an_atom_alone_has_no_order() -> None:
         bond_order(lonely.isel(atom=[2]))
 
 
+def test_no_atoms_have_no_order_and_many_are_done_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bond_order(particle().isel(atom=slice(0, 0)), cutoff=3.0)["q6_mean"].size == 0
+    whole = bond_order(particle(), cutoff=3.4, averaged=False)
+    monkeypatch.setattr("aetx.stages.structure.bond_order.BLOCK", 7)
+    xr.testing.assert_identical(bond_order(particle(), cutoff=3.4, averaged=False), whole)
+
+
 def test_errors_are_the_scatter_over_noisy_repeats() -> None:
     sigma = 0.05
     names = ("q4", "q6", "q6_mean", "w4_mean", "bond_order")

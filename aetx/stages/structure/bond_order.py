@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from aetx.core import Forecast, InputSizes, stage
-from aetx.core.neighbourhoods import DrawParams, NeighbourhoodParams, errors_by_drawing, neighbours_of, per_atom
+from aetx.core.neighbourhoods import DrawParams, NeighbourhoodParams, errors_by_drawing, neighbourhoods, per_atom
 from aetx.kernels.bond_order import DEGREES, averaged, harmonics, second, third
-from aetx.kernels.neighbours import Neighbours
+from aetx.kernels.neighbours import Adjacency
 from aetx.model import ATOMS
 
 F64 = NDArray[np.float64]
 
 FCC = (0.190941**2 + 0.574524**2) ** 0.5
 """Root of q4**2 + q6**2 of fcc, as the published order parameter rounds it."""
+BLOCK = 2**15
+"""Points whose harmonics are kept at a time, where they are not averaged over neighbours."""
 
 
 class BondOrderParams(NeighbourhoodParams, DrawParams):
@@ -77,21 +79,30 @@ def bond_order(atoms: xr.Dataset, params: BondOrderParams) -> xr.Dataset:
     W. Lechner, C. Dellago, J. Chem. Phys. 129, 114707 (2008), doi:10.1063/1.2977970; Y. Yang et al., Nature 592, 60
     (2021), doi:10.1038/s41586-021-03354-0 (the order parameter).
     """
-    position, neighbours, which = neighbours_of("structure.bond_order", atoms, params)
-    values = _measured(position, neighbours, params)
-    errors = errors_by_drawing(atoms, position, lambda moved: _measured(moved, neighbours, params), values, params)
-    return atoms.assign({name: per_atom(one, "1", which) for name, one in (values | errors).items()})
+    around = neighbourhoods("structure.bond_order", atoms, params)
+
+    def measure(moved: F64) -> dict[str, F64]:
+        return around.restored(_measured(moved[around.order], around.near, params))
+
+    values = measure(around.position)
+    errors = errors_by_drawing(atoms, around.position, measure, values, params)
+    return atoms.assign({name: per_atom(one, "1", around.attrs) for name, one in (values | errors).items()})
 
 
-def _measured(position: F64, neighbours: Neighbours, params: BondOrderParams) -> dict[str, F64]:
-    """Return every order parameter by its name."""
-    found: dict[str, F64] = {}
-    for degree, plain in zip(params.degrees, harmonics(position, neighbours, params.degrees), strict=True):
-        kinds = {"": plain} | ({"_mean": averaged(plain, neighbours)} if params.averaged else {})
-        for suffix, mean in kinds.items():
-            found[f"q{degree}{suffix}"] = second(mean)
-            if params.third_order and degree % 2 == 0:
-                found[f"w{degree}{suffix}"] = third(mean)
-    if {"q4_mean", "q6_mean"} <= set(found):
-        found["bond_order"] = np.hypot(found["q4_mean"], found["q6_mean"]) / FCC
-    return found
+def _measured(position: F64, near: Adjacency, params: BondOrderParams) -> dict[str, F64]:
+    """Return every order parameter by its name; in blocks of points where no point needs the harmonics of others."""
+    points = len(position)
+    block = max(points, 1) if params.averaged else BLOCK
+    found: dict[str, list[F64]] = {}
+    for first in range(0, max(points, 1), block):
+        last = min(first + block, points)
+        for degree, plain in zip(params.degrees, harmonics(position, near, params.degrees, first, last), strict=True):
+            kinds = {"": plain} | ({"_mean": averaged(plain, near)} if params.averaged else {})
+            for suffix, mean in kinds.items():
+                found.setdefault(f"q{degree}{suffix}", []).append(second(mean))
+                if params.third_order and degree % 2 == 0:
+                    found.setdefault(f"w{degree}{suffix}", []).append(third(mean))
+    made = {name: np.concatenate(parts) for name, parts in found.items()}
+    if {"q4_mean", "q6_mean"} <= set(made):
+        made["bond_order"] = np.hypot(made["q4_mean"], made["q6_mean"]) / FCC
+    return made

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, stage
-from aetx.core.neighbourhoods import DrawParams, NeighbourhoodParams, errors_by_drawing, neighbours_of, per_atom
-from aetx.kernels.neighbours import Neighbours, within
+from aetx.core.neighbourhoods import DrawParams, NeighbourhoodParams, errors_by_drawing, neighbourhoods, per_atom
+from aetx.kernels.neighbours import Adjacency, arranged
 from aetx.model import ATOMS
 
 F64 = NDArray[np.float64]
@@ -50,28 +52,30 @@ def coordination(atoms: xr.Dataset, params: CoordinationParams) -> xr.Dataset:
     ----------
     F. Calle-Vallejo et al., Angew. Chem. Int. Ed. 53, 8316 (2014), doi:10.1002/anie.201402958.
     """
-    position, neighbours, which = neighbours_of("structure.coordination", atoms, params)
-    values = _measured(neighbours, params.most)
+    around = neighbourhoods("structure.coordination", atoms, params)
+    order, near, which = around.order, around.near, around.attrs
+    values = around.restored(_measured(near, params.most))
     cutoff = which.get("cutoff", float("nan"))
     known = atoms if np.isfinite(cutoff) else atoms.drop_vars({"covariance", "sigma"} & set(atoms.data_vars))
 
     def measure(moved: F64) -> dict[str, F64]:
         there = np.asarray(np.isfinite(moved).all(axis=1))
-        return _measured(within(np.where(there[:, None], moved, position), cutoff), params.most)
+        drawn_order, drawn = arranged(np.where(there[:, None], moved, around.position), cutoff)
+        return replace(around, order=drawn_order).restored(_measured(drawn, params.most))
 
-    errors = errors_by_drawing(known, position, measure, values, params)
+    errors = errors_by_drawing(known, around.position, measure, values, params)
     numbers, kind = np.unique(atoms["species"].values, return_inverse=True)
-    of = np.zeros((len(position), len(numbers)), np.int32)
-    np.add.at(of, (neighbours.source, kind[neighbours.index]), 1)
+    of = np.zeros((len(order), len(numbers)), np.int32)
+    np.add.at(of, (order[near.source], kind[order[near.index]]), 1)
     columns = {name: per_atom(one, "1", which) for name, one in (values | errors).items()}
-    columns["coordination"] = per_atom(neighbours.count.astype(np.int32), "1", which)
+    columns["coordination"] = per_atom(values["coordination"].astype(np.int32), "1", which)
     columns["coordination_species"] = (("atom", "species_j"), of, {**which, "units": "1"})
     label = {"units": "1", "meaning": "atomic number, 0 where unknown"}
     return atoms.assign(columns).assign_coords(species_j=("species_j", numbers.astype(np.int32), label))
 
 
-def _measured(neighbours: Neighbours, most: int) -> dict[str, F64]:
+def _measured(near: Adjacency, most: int) -> dict[str, F64]:
     """Return the coordination number and the generalised one."""
-    count = neighbours.count.astype(float)
-    total = np.bincount(neighbours.source, weights=count[neighbours.index], minlength=len(count))
+    count = near.count.astype(float)
+    total = np.bincount(near.source, weights=count[near.index], minlength=len(count))
     return {"coordination": count, "generalised_coordination": total / most}
