@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 
 from aetx.core.facets import Facets
-from aetx.core.strain import Reference, ReferenceParams, reference_of
+from aetx.core.reference_lattice import ReferenceParams, reference_of
 from aetx.kernels.local_deformation import bonds
 from aetx.kernels.stars import Stars, covariances, stars
 
@@ -49,7 +49,7 @@ def surface_stars(stage: str, lattice: xr.Dataset, table: Facets, meaning: Meani
     edge
         Of the unstrained cubic cell, angstrom; None for that of each grain.
     """
-    reference: Reference = reference_of(stage, lattice, ReferenceParams(lattice_constant=edge))
+    reference = reference_of(stage, lattice, ReferenceParams(lattice_constant=edge), cubes=True)
     around = bonds(reference.site, reference.grain)
     home = table.primary[reference.atom]
     chosen = np.flatnonzero(home >= 0)
