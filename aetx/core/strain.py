@@ -18,16 +18,16 @@ from aetx.kernels import deformation
 from aetx.kernels.regression import Cloud, cloud, scatter
 
 F64 = NDArray[np.float64]
-I64 = NDArray[np.int64]
 Variables = dict[str, tuple[tuple[str, ...], Any, dict[str, Any]]]
 Miller = Annotated[float, Field(ge=-50, le=50)]
 Direction = tuple[Miller, Miller, Miller]
 
-NINE = (0, 5, 4, 5, 1, 3, 4, 3, 2)
+NINE = tuple(int(one) for one in deformation.PACKED.ravel())
 """Which of the six components each of the nine of a symmetric tensor is."""
 TURNED = (0, 2, 1, 2, 0, 0, 1, 0, 0)
 """Which of the components yz, xz, xy each of the nine of an antisymmetric tensor is, zero or not."""
 SIGN = (0, 1, 1, -1, 0, 1, -1, -1, 0)
+"""By what it is multiplied."""
 TURNS = [
     turn
     for turned in permutations(range(3))
@@ -37,7 +37,7 @@ TURNS = [
 """The 24 rotations that take a cube to itself, the first that does nothing."""
 SURFACE = 0.98
 """Density of atoms, over that inside, at a depth of two widths of the kernel below a flat surface."""
-ONE, ANGSTROM = {"units": "1"}, {"units": "angstrom"}
+ONE = {"units": "1"}
 
 
 class TensorParams(ReferenceParams):
