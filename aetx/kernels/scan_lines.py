@@ -132,9 +132,9 @@ def _compared(picture: Picture, frames: F32, turns: F64, place: F64) -> tuple[F6
         slopes = scale * others.slope
         trust = _trust(residual, there, seen)
         steep = np.einsum("rc,rci,rcj->rij", trust, slopes, slopes)
-        spread = np.einsum("rc,rci,rci->r", (trust * residual) ** 2, slopes, slopes)
+        spread = np.einsum("rc,rci,rci->", (trust * residual) ** 2, slopes, slopes)
         whole = np.trace(steep, axis1=1, axis2=2)
-        variance = _usual(spread, whole) * steep + (FEW * whole.max() + 1e-300) * np.eye(2)
+        variance = spread / max(whole.sum(), 1e-300) * steep + (FEW * whole.max() + 1e-300) * np.eye(2)
         noise = scale**2 * others.rough / (1 + scale**2 * others.noise)
         real = steep.copy()
         for i in range(2):
@@ -143,14 +143,6 @@ def _compared(picture: Picture, frames: F32, turns: F64, place: F64) -> tuple[F6
         information[k] = np.einsum("rji,rjk->rik", weighed, real)
         pull[k] = -np.einsum("rji,rj->ri", weighed, np.einsum("rc,rci->ri", trust * residual, slopes))
     return information, pull
-
-
-def _usual(spread: F64, steep: F64) -> float:
-    """Return the median of spread / steep over lines, each weighted by its steepness."""
-    ratio = spread / np.maximum(steep, 1e-300)
-    order = np.argsort(ratio)
-    rank = np.cumsum(steep[order])
-    return float(ratio[order][np.searchsorted(rank, 0.5 * rank[-1])])
 
 
 def _trust(residual: F64, picture: F64, seen: NDArray[np.bool_]) -> F64:

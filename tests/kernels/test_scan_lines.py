@@ -48,9 +48,3 @@ def test_the_jitter_is_what_lines_scatter_beyond_their_errors() -> None:
     assert_allclose(np.sqrt(found), [scan_lines.LEAST, 0.3], rtol=0.05)
     still = scan_lines._scatter(information, target * 0.5, np.zeros_like(target), start, free)
     assert still[1] < 0.02, "scatter below the errors is no jitter"
-
-
-def test_lines_that_do_not_fit_say_nothing_of_the_usual_misfit() -> None:
-    steep = np.full(11, 4.0)
-    spread = np.where(np.arange(11) == 3, 1e6, 6.0)
-    assert scan_lines._usual(spread, steep) == 1.5
