@@ -43,7 +43,13 @@ def order(dataset: xr.Dataset) -> list[Picture]:
         title = f"Deviation from {name}"
         found += [_section(place, value, title, "mean deviation (Å)", "template", said, False)]
     if "nucleus" in kept:
-        found += [_nuclei(kept, place)]
+        title = f"{kept.sizes['nucleus_id']} nuclei"
+        found += [_parts(place, kept["nucleus"].values, "nuclei", "Crystal nuclei", title)]
+    if "network" in kept:
+        kinds = kept["network_structure"].values.astype(str)
+        told = ", ".join(f"{int((kinds == one).sum())} {one}" for one in np.unique(kinds))
+        title = f"Networks of solutes ({told})" if told else "Networks of solutes"
+        found += [_parts(place, kept["network"].values, "networks", "Medium-range order", title)]
     return found
 
 
@@ -86,17 +92,16 @@ def _section(
     return Picture(name, title, caption, made)
 
 
-def _nuclei(dataset: xr.Dataset, place: np.ndarray) -> Picture:
-    nucleus = dataset["nucleus"].values
+def _parts(place: np.ndarray, part: np.ndarray, name: str, title: str, what: str) -> Picture:
     colours = np.array([to_rgb(one) for one in style.SERIES])
-    rgb = np.where((nucleus >= 0)[:, None], colours[nucleus % len(colours)], np.array(to_rgb(style.LINE)))
+    rgb = np.where((part >= 0)[:, None], colours[part % len(colours)], np.array(to_rgb(style.LINE)))
     made, _ = _drawn(place, rgb, False)
-    inside = int((nucleus >= 0).sum())
+    inside = int((part >= 0).sum())
     caption = (
-        f"{dataset.sizes['nucleus_id']} nuclei hold {inside} of {len(nucleus)} atoms; colours repeat. Grey: in none. "
+        f"{what} hold {inside} of {len(part)} atoms; colours repeat. Grey: in none. "
         f"Atoms within {THICKNESS * discs.nearest(place) / 2:.1f} Å of the plane through the middle."
     )
-    return Picture("nuclei", "Crystal nuclei", caption, made)
+    return Picture(name, title, caption, made)
 
 
 def _drawn(place: np.ndarray, rgb: np.ndarray, colour_bar: bool) -> tuple[Any, list[discs.Panel]]:

@@ -14,6 +14,7 @@ from aetx.draw.pairs import pairs
 from aetx.draw.picture import Picture
 from aetx.stages.simulate.core_shell import core_shell
 from aetx.stages.structure.interface import interface
+from aetx.stages.structure.medium_range_order import medium_range_order
 from aetx.stages.structure.nuclei import nuclei
 from aetx.stages.structure.pair_distribution import pair_distribution
 from aetx.stages.structure.template import template
@@ -48,12 +49,13 @@ def test_an_interface_shows_its_width(particle: xr.Dataset) -> None:
 def test_atoms_show_each_order_that_they_have(particle: xr.Dataset) -> None:
     made = template(twin_order(warren_cowley(particle, shuffles=10)))
     made = made.assign(bond_order=("atom", np.linspace(0.4, 1.0, 600), {"units": "1"}))
-    pictures = order(nuclei(made.assign_attrs(aetx_schema="atoms/1")))
-    assert names(pictures) == ["chemical-order", "twin-order", "template", "nuclei"]
+    pictures = order(medium_range_order(nuclei(made.assign_attrs(aetx_schema="atoms/1")), inner=2.0, outer=3.4))
+    assert names(pictures) == ["chemical-order", "twin-order", "template", "nuclei", "networks"]
+    assert "fcc) hold" in pictures[4].caption
     assert "Pd-Pd" in pictures[0].caption
     told = int((made["twin_order"] > 0).sum())
     assert f"{told} of" in pictures[1].caption
-    assert {"chemical-order", "twin-order", "template"} <= set(names(draw(made)))
+    assert {"chemical-order", "twin-order", "template"} <= {picture.name for picture in draw(made)}
 
 
 def test_few_atoms_and_unknown_values_are_drawn_too() -> None:

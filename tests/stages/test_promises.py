@@ -87,6 +87,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "simulate.perovskite": {"size": 14.0, "oxygen": True, "displacement": 0.1},
     "simulate.roughened": {"support": 4.0, "buried": 0.2},
     "structure.interface": {"smoothing": 1.0, "layer": 2.0},
+    "structure.medium_range_order": {"inner": 3.0, "outer": 4.0, "least": 4},
     "structure.nuclei": {"order": "species", "least": 1},
     "structure.pair_distribution": {"samples": 1000, "reach": 8.0},
     "structure.warren_cowley": {"shuffles": 10},
