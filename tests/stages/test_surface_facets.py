@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
+import scipy.io
 import xarray as xr
 from scipy.spatial import cKDTree
 
@@ -242,3 +246,21 @@ def test_unknown_errors_of_positions_stay_unknown() -> None:
     made = displacement(facets(lattice(sites("cuboctahedron", 5), strain=0.01)))
     assert np.isnan(made["mean_measurement_error"].values).all()
     assert np.isfinite(made["mean_error"].values).all()
+
+
+def test_the_measured_bipyramid_has_facets_on_its_caps_and_none_on_its_twin_planes(
+    real_data: Callable[[str], Path],
+) -> None:
+    file = scipy.io.loadmat(real_data("pdpt_core_shell/coordinates_PB.mat"))
+    position = file["pos"].T * 0.3434
+    found = facets(fit(atoms(position - position.mean(axis=0)), type="fcc"))
+    close = found["facet_family"].values == "111"
+    normal, grain = found["facet_normal"].values[close], found["facet_grain"].values[close]
+    assert set(grain) == set(range(5)), "two caps on each of the five sectors"
+    assert np.abs(normal[:, 2]).min() > 0.3, "normals of twin planes are across the axis, z"
+    for number in range(5):
+        assert {1.0, -1.0} <= set(np.sign(normal[grain == number, 2]))
+    middle = found["position"].values - found["position"].values.mean(axis=0)
+    on = found["on_facet"].values[:, close] > 0
+    outwards = [(middle[on[:, k]].mean(axis=0) @ normal[k]) for k in range(close.sum())]
+    assert min(outwards) > 8

@@ -57,7 +57,7 @@ class ActivityParams(VolcanoParams):
 
 def _forecast(inputs: InputSizes, _: ActivityParams) -> Forecast:
     sizes = inputs["lattice"][0]
-    return Forecast(sizes, memory=600 * sizes.get("atom", 1) + 10**6, seconds=0.1 + 2e-6 * sizes.get("atom", 1))
+    return Forecast(sizes, memory=1500 * sizes.get("atom", 1) + 10**6, seconds=0.2 + 8e-6 * sizes.get("atom", 1))
 
 
 @stage(

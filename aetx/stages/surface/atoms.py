@@ -55,10 +55,10 @@ def atoms(atoms: xr.Dataset, params: AtomsParams) -> xr.Dataset:
     The alpha shape holds the Delaunay tetrahedra whose circumscribed sphere has at most `radius`; the surface are the
     corners of its faces to the outside, so that holes within do not count. With `shrink` S the radius is element
     max(ceil((1 - S) m), 1) of the m critical radii from the tightest one on, in rising order: the least for which the
-    shape is one region that has every atom. Under noise half of these belong to
-    flat tetrahedra of facets and are far above a bond: S = 0.5 then bridges hollows and loses atoms of facets, 41 of
-    the 252 of a cuboctahedron of 561 at 5 pm. A stated radius loses none. With `coordination` the surface are the atoms with fewer
-    neighbours within the first minimum of the radial distribution; walls of holes then count too.
+    shape is one region that has every atom. Under noise half of these belong to flat tetrahedra of facets and are far
+    above a bond: S = 0.5 then bridges hollows and loses atoms of facets, 41 of the 252 of a cuboctahedron of 561 at
+    5 pm. A stated radius loses none. With `coordination` the surface are the atoms with fewer neighbours within the
+    first minimum of the radial distribution; walls of holes then count too.
 
     `surface` keeps in its attributes which rule was used. The result is in memory.
 
