@@ -57,11 +57,11 @@ def common_neighbours(seed: int) -> Timed:
 
 def pair_distances(seed: int) -> Timed:
     """Count pairs by their distance."""
-    from aetx.kernels.pairs import pair_counts
+    from aetx.kernels.pair_distribution import histogram
 
-    position, kind = positions(ball(SMALL, seed)), np.zeros(SMALL, np.int64)
+    position, kind, weight = positions(ball(SMALL, seed)), np.zeros(SMALL, np.int64), np.ones(SMALL)
     bins = round(REACH / STEP)
-    return Timed(lambda: pair_counts(position, kind, 1, 0.0, STEP, bins), score=lambda _: {"atoms": SMALL})
+    return Timed(lambda: histogram(position, kind, 1, weight, STEP, bins), score=lambda _: {"atoms": SMALL})
 
 
 def cells(seed: int) -> Timed:

@@ -53,9 +53,10 @@ def finish(name):
 OURS = """
 from aetx.core.atoms import atoms_dataset
 from aetx.kernels.neighbours import within
-from aetx.kernels.pairs import pair_counts
+from aetx.kernels.pair_distribution import histogram
 from aetx.stages.structure.bond_order import bond_order
 from aetx.stages.structure.cna import cna
+from aetx.stages.structure.pair_distribution import pair_distribution
 from aetx.stages.structure.ptm import ptm
 from aetx.stages.structure.voronoi import voronoi
 plain = {"averaged": False, "third_order": False, "cutoff": CUTOFF}
@@ -66,7 +67,9 @@ took["fixed CNA"] = seconds(lambda: cna(atoms, method="fixed", cutoff=CUTOFF))
 took["adaptive CNA"] = seconds(lambda: cna(atoms))
 took["PTM"] = seconds(lambda: ptm(atoms))
 took["Voronoi"] = seconds(lambda: voronoi(atoms, reach=CUTOFF))
-took["pairs to 10 A"] = seconds(lambda: pair_counts(position, np.zeros(len(position), np.int64), 1, 0.0, 0.02, 500))
+kind, weight = np.zeros(len(position), np.int64), np.ones(len(position))
+took["pairs to 10 A"] = seconds(lambda: histogram(position, kind, 1, weight, 0.02, 500))
+took["pairs to 10 A, in their shape"] = seconds(lambda: pair_distribution(atoms, reach=10.0, step=0.02))
 if MILLION:
     many = atoms_dataset(np.load(FOLDER / "million.npy"), 78)
     before = peak()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aetx.core.atoms import atoms_dataset
 from aetx.core.tilts import centred_axis, pose_coords
-from aetx.kernels.pairs import pair_counts
+from aetx.kernels.pair_distribution import histogram
 from aetx.stages.measure.compare import compare
 from aetx.stages.measure.r_factor import r_factor
 
@@ -71,7 +71,7 @@ def pair_totals(root: Path) -> Iterator[Row]:
     sro = folder / "7_Data_analysis_sro"
     order = array(sro / "scaled_boo_amorphous_region.mat").ravel()
     for name, step, kept in (("all_atoms", 0.1, order > -1), ("amorphous_region", 0.05, order < 0.5)):
-        counts = pair_counts(position[kept], kind[kept], 3, 0.0, step, round(20 / step))
+        counts = histogram(position[kept], kind[kept], 3, np.ones(kept.sum()), step, round(20 / step)).count
         total = array(sro / f"rdf_{name}.mat", "rdf_arr").sum() - kept.sum()
         yield Row(f"metallic glass, {name}: ordered pairs below 20 A", float(counts.sum()), float(total), 0)
         partial = array(sro / f"rdf_{name}.mat", "pdf_arr").sum(axis=0) - np.diag(np.bincount(kind[kept]))
