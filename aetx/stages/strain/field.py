@@ -27,7 +27,7 @@ from aetx.kernels import regression
 from aetx.model import FIELD, LATTICE
 
 NAME = "strain.field"
-BLOCK = 200_000
+BLOCK = 100_000
 """Points of the grid that are held at a time, if one plane has no more."""
 
 
@@ -47,10 +47,9 @@ def _forecast(inputs: InputSizes, params: FieldParams) -> Forecast:
     atoms = inputs["lattice"][0].get("atom", 1)
     count = params.points
     planes = max(1, BLOCK // count**2)
-    memory = 60_000_000 + 600 * atoms + planes * count**2 * 8 * 3 * regression.COLUMNS
-    pairs = 0.4 * count**3 * 20 * params.width**3 * 0.07
+    memory = 60_000_000 + 600 * atoms + 4 * planes * count**2 * 8 * regression.COLUMNS
     sizes = {"z": count, "y": count, "x": count, "axis": 3, "axis2": 3}
-    return Forecast(sizes, memory, 0.3 + 1e-6 * count**3 + 6e-8 * pairs)
+    return Forecast(sizes, memory, 0.3 + count**3 * (1e-6 + 3e-7 * params.width**3))
 
 
 @stage(NAME, takes={"lattice": LATTICE}, gives=FIELD, params=FieldParams, version=1, forecast=_forecast)
