@@ -32,7 +32,11 @@ class FourierProjector(Projector):
         super().__init__(rotations, volume, image, device)
         z, x, y = self.volume_shape
         self.padded = tuple(_fast(size, oversampling) for size in (z, x, y))
-        self.canvas = tuple(_fast(size, oversampling) for size in self.image_shape[1:])
+        ends = [max(-first, first + size) for first, size in zip(image.start, image.shape, strict=True)][::-1]
+        self.canvas = tuple(  # so wide that nothing beyond the image is folded into it
+            _fast(size, max(oversampling, (reach + end + 1) / size))
+            for size, reach, end in zip(self.image_shape[1:], _reach(rotations, volume), ends, strict=True)
+        )
         start, corner = np.array(volume.start)[[0, 2, 1]], np.array(image.start)[::-1]
         self._places = [
             _wrapped(first, size, long) for first, size, long in zip(start, (z, x, y), self.padded, strict=True)
@@ -98,6 +102,16 @@ class FourierProjector(Projector):
             shift = np.tensordot(self._rest, q, 1) - self._corner_rest[0] * u - self._corner_rest[1] * v
             turned = turned * torch.as_tensor(np.exp(-2j * np.pi * shift).astype(np.complex64), device=device)
         return turned
+
+
+def _reach(rotations: F64, volume: Grid) -> F64:
+    """Return how far from the rotation centre a volume shows along x and y of the images, in voxels."""
+    ends = [
+        (start - 0.5, start + size - 0.5) for start, size in zip(volume.start[::-1], volume.shape[::-1], strict=True)
+    ]
+    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+    found: F64 = np.abs(corners @ rotations[:, :, :2]).max(axis=(0, 1))
+    return found
 
 
 def _wrapped(first: float, size: int, long: int) -> NDArray[np.int64]:

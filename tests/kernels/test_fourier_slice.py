@@ -15,11 +15,11 @@ def turned() -> F64:
     return rotation(*np.deg2rad([rng.uniform(-20, 20, 5), np.linspace(-70, 70, 5), rng.uniform(-20, 20, 5)]))
 
 
-def errors(volume: Grid, image: Grid, oversampling: float) -> F64:
+def errors(volume: Grid, image: Grid, oversampling: float, places: F64 = PLACES) -> F64:
     """Return projected less analytic images, as fractions of the peak."""
     z, y, x = (first + np.arange(size) for first, size in zip(volume.start, volume.shape, strict=True))
     density = np.zeros(volume.shape)
-    for px, py, pz in PLACES:
+    for px, py, pz in places:
         square = (z[:, None, None] - pz) ** 2 + (y[:, None] - py) ** 2 + (x - px) ** 2
         density += np.exp(-square / (2 * SIGMA**2))
     tool = FourierProjector(turned(), volume, image, oversampling=oversampling)
@@ -27,7 +27,7 @@ def errors(volume: Grid, image: Grid, oversampling: float) -> F64:
     v, u = (first + np.arange(size) for first, size in zip(image.start, image.shape, strict=True))
     wanted = np.zeros(found.shape)
     for tilt, r in enumerate(tool.rotations):
-        for place in PLACES:
+        for place in places:
             p = r.T @ place
             wanted[tilt] += np.exp(-((u - p[0]) ** 2 + (v[:, None] - p[1]) ** 2) / (2 * SIGMA**2))
     peak = np.sqrt(2 * np.pi) * SIGMA
@@ -45,6 +45,12 @@ def errors(volume: Grid, image: Grid, oversampling: float) -> F64:
 )
 def test_images_of_gaussians_are_the_analytic_ones(volume: Grid, image: Grid) -> None:
     assert errors(volume, image, 3.0).max() < 0.02
+
+
+def test_what_lies_beyond_the_image_is_not_folded_into_it() -> None:
+    """A film is longer than its images: this ball shows beside all but the steepest of them."""
+    far = np.array([[33.0, 2.0, 0.0], [-30.0, -3.0, 2.0]])
+    assert errors(Grid.centred(16, 26, 81), Grid.centred(26, 21), 3.0, far).max() < 0.02
 
 
 def test_more_padding_is_more_exact() -> None:
