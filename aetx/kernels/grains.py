@@ -24,6 +24,8 @@ SETTLED = 1e-5
 """Sum of the changes of all components of the cell vectors at which the rounds end, angstrom."""
 STRETCH = 0.2
 """Deviation of the bonds around an atom from the spacing, over the latter, up to which the atom may begin a grain."""
+SPREAD = 20
+"""Most bonds by which a label goes on from atoms that have all neighbours to those that have not."""
 BOND = 0.3
 """Farthest of a neighbour from the end of the bond that leads to it, over the shortest bond."""
 
@@ -135,12 +137,25 @@ def find(position: F64, covariance: F64 | None, cell: UnitCell, role: I64, kind:
     longest = float(np.linalg.norm(cell.bond, axis=2).max()) * spacing
     reach = max(longest * (1 + BOND), longest + search.tolerance * (1 if search.from_atom else 2))
     near = neighbours.within(position, reach)
+    core = label
+    bonds = [skeleton(cell, site) for site in cell.frame]
+    ends = np.zeros((len(bonds), max(len(one) for one in bonds), 3))
+    for site, one in enumerate(bonds):
+        ends[site, : len(one)] = spacing * one
+    number = np.array([len(one) for one in bonds])
+    for _ in range(SPREAD):
+        before = np.count_nonzero(label >= 0)
+        label, rotation = orientation.spread(
+            position, label, rotation, near.start, near.index, ends, number, BOND * spacing
+        )
+        if np.count_nonzero(label >= 0) == before:
+            break
     taken = np.full(len(position), -1, np.int64)
     work = _Work(position, covariance, cell, role, kind, search, local.kind, rotation, turned, label, near, taken)
     made: list[Grain] = []
     for own in range(len(size)):
-        core = np.flatnonzero((label == own) & (taken < 0))
-        grain = work.grown(own, core, spacing) if core.size >= search.least else None
+        free = np.flatnonzero((core == own) & (taken < 0))
+        grain = work.grown(own, free, spacing) if free.size >= search.least else None
         if grain is not None and grain.member.size > len(position[0]) + 1:
             taken[grain.member] = len(made)
             made.append(grain)

@@ -19,6 +19,9 @@ CLOSE = 0.2
 other close packing is at 0.29."""
 OPEN = 0.35
 """Deviation of the lengths and of the cosine of the angle of two bonds that are tried as the images of two."""
+CLEAR = 0.7
+"""Root mean square distance of neighbours from bonds of an orientation, over that from bonds of any other, below which
+an atom is of the former."""
 BETWEEN = math.radians(15)
 """Greatest angle between orientations that are averaged, radian."""
 POLAR = 8
@@ -287,6 +290,86 @@ def flood(rotation: F64, kind: I64, neighbour: I32, turns: F64, angle: float) ->
                     tail += 1
         number += 1
     return label
+
+
+@njit(nogil=True, cache=True)
+def spread(
+    position: F64, label: I64, rotation: F64, start: I64, near: I32, bonds: F64, count: I64, reach: float
+) -> tuple[I64, F64]:
+    """Label atoms at surfaces and boundaries that have the orientation of one grain and not of the others around.
+
+    Grains that come into question are those of labelled atoms up to two bonds away. An atom gets a label where three
+    neighbours or more are near to bonds of that orientation, no fewer than to those of any other, and nearer by
+    `CLEAR`. Atoms of a twin plane, which fit both sides, stay free, and so do those without labels around.
+
+    Parameters
+    ----------
+    position
+        Shape (atoms, 3), angstrom.
+    label, rotation
+        Of each atom, -1 and NaN where there are none; shape (atoms,) and (atoms, 3, 3).
+    start, near
+        Neighbours of each atom as of `kernels.neighbours`, as far as the next atom may be.
+    bonds, count
+        Bonds of each site of the crystal, shape (sites, most bonds, 3), angstrom, and how many there are.
+    reach
+        Farthest of a neighbour from the end of a bond, angstrom.
+
+    Returns
+    -------
+    Labels and orientations, those of the new ones from labelled atoms nearby.
+    """
+    made, turned = label.copy(), rotation.copy()
+    seen, of = np.empty(16, np.int64), np.empty(16, np.int64)
+    number, square = np.empty(16, np.int64), np.empty(16)
+    for atom in range(label.size):
+        if label[atom] >= 0:
+            continue
+        kinds = 0
+        for far in range(2):
+            for n in range(start[atom], start[atom + 1]):
+                first = near[n]
+                low, high = (start[first], start[first + 1]) if far else (n, n + 1)
+                for m in range(low, high):
+                    one = label[near[m]]
+                    if one >= 0 and kinds < seen.size and not (seen[:kinds] == one).any():
+                        seen[kinds], of[kinds] = one, near[m]
+                        kinds += 1
+        for k in range(kinds):
+            number[k], square[k] = _fitting(position, atom, start, near, bonds, count, rotation[of[k]], reach)
+        for k in range(kinds):
+            clear = number[k] >= 3
+            for other in range(kinds):
+                clear &= k == other or (number[k] >= number[other] and square[k] < CLEAR**2 * square[other])
+            if clear:
+                made[atom], turned[atom] = seen[k], rotation[of[k]]
+    return made, turned
+
+
+@njit(nogil=True, cache=True)
+def _fitting(
+    position: F64, atom: int, start: I64, near: I32, bonds: F64, count: I64, rotation: F64, reach: float
+) -> tuple[int, float]:
+    """Return how many neighbours are near the end of a turned bond, and their mean square distance from it."""
+    most, least = 0, np.inf
+    for site in range(len(count)):
+        number, total = 0, 0.0
+        for n in range(start[atom], start[atom + 1]):
+            best = reach * reach
+            for k in range(count[site]):
+                away = 0.0
+                for d in range(3):
+                    end = 0.0
+                    for e in range(3):
+                        end += rotation[d, e] * bonds[site, k, e]
+                    away += (position[near[n], d] - position[atom, d] - end) ** 2
+                best = min(best, away)
+            if best < reach * reach:
+                number += 1
+                total += best
+        if number > most or (number == most and number and total / number < least):
+            most, least = number, total / number
+    return most, least
 
 
 def flat_surroundings(position: F64, near: I32) -> Local:

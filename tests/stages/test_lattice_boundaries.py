@@ -11,7 +11,6 @@ from scipy.spatial.transform import Rotation
 
 from aetx.core.atoms import atoms_dataset
 from aetx.errors import InputError
-from aetx.kernels.misorientation import vector_of
 from aetx.stages.lattice.boundaries import boundaries
 from aetx.stages.lattice.fit import fit
 from aetx.stages.simulate.decahedron import decahedron
@@ -96,12 +95,6 @@ def test_one_grain_has_no_twin() -> None:
     made = boundaries(fit(lower, type="fcc"))
     assert (made.sizes["grain_id"], made.sizes["plane"]) == (1, 0)
     assert (made["twin_plane"] == -1).all()
-
-
-def test_vectors_of_rotations_are_right_near_none_and_near_half_a_turn() -> None:
-    for angle in (0.0, 1e-9, 0.3, 2.0, math.pi - 1e-6):
-        vector = angle * np.array([0.6, 0.0, -0.8])
-        np.testing.assert_allclose(vector_of(Rotation.from_rotvec(vector).as_matrix()), vector, atol=1e-8)
 
 
 def test_a_lattice_of_unknown_symmetry_is_refused() -> None:

@@ -175,6 +175,29 @@ def test_the_decahedron_is_five_domains_without_a_number_typed_in() -> None:
     assert (grain >= 0).mean() > 0.98
 
 
+@pytest.mark.filterwarnings("ignore:. bonds of grain")
+@pytest.mark.parametrize("angle", [9.0, 25.0])
+def test_grains_that_are_turned_by_more_than_the_limit_are_kept_apart(angle: float) -> None:
+    whole = ball("fcc", 3.912, 15.0, seed=1)
+    turned = Rotation.from_rotvec([0, 0, angle], degrees=True).apply(whole)
+    position = np.concatenate([whole[whole[:, 0] < -1.2], turned[turned[:, 0] > 1.2]])
+    made = fitted(noisy(position, 0.05), type="fcc")
+    assert made.sizes["grain_id"] == 2
+    grain = made["grain"].values
+    right = np.where(position[:, 0] > 0, grain[position[:, 0].argmax()], grain[position[:, 0].argmin()])
+    assert ((grain == right) | (grain < 0)).mean() > 0.99
+    assert (grain[np.abs(position[:, 0]) > 5.0] == right[np.abs(position[:, 0]) > 5.0]).all()
+    np.testing.assert_allclose(made["lattice_constant"], 3.912, atol=2e-3)
+
+
+def test_a_small_turn_within_the_limit_is_one_bent_grain() -> None:
+    whole = ball("fcc", 3.912, 12.0, seed=1)
+    bent = [Rotation.from_rotvec([0, 0, 0.15 * one[0]], degrees=True).apply(one) for one in whole]
+    made = fitted(np.array(bent), type="fcc")
+    assert made.sizes["grain_id"] == 1
+    assert (made["grain"] == 0).all()
+
+
 def test_a_lattice_of_two_dimensions_is_found_in_a_tilted_layer() -> None:
     steps = np.stack(np.meshgrid(np.arange(-9, 10), np.arange(-9, 10)), -1).reshape(-1, 2)
     plane = 2.5 * np.column_stack([steps @ [[1.0, 0.0], [0.5, math.sqrt(0.75)]], np.zeros(len(steps))])
