@@ -26,6 +26,7 @@ from aetx.draw.residual import residual
 from aetx.draw.scan_series import scan_series
 from aetx.draw.score import score
 from aetx.draw.strain import strain
+from aetx.draw.structure import structure
 from aetx.draw.surface import surface
 from aetx.draw.tilt_series import tilt_series
 from aetx.draw.volume import volume
@@ -48,7 +49,7 @@ def _lattice(dataset: xr.Dataset) -> list[Picture]:
 
 def _meaning(dataset: xr.Dataset) -> list[Picture]:
     """Return what is known of atoms beyond where they are, with a lattice and without."""
-    return [*order(dataset), *interface(dataset), *surface(dataset), *activity(dataset)]
+    return [*structure(dataset), *order(dataset), *interface(dataset), *surface(dataset), *activity(dataset)]
 
 
 def _field(dataset: xr.Dataset) -> list[Picture]:

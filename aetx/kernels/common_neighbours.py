@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from aetx.kernels.neighbours import Neighbours, nearest
+from aetx.kernels.neighbours import arranged, nearest
 
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
@@ -42,15 +42,13 @@ def adaptive(position: F64) -> I32:
     return found
 
 
-def fixed(position: F64, neighbours: Neighbours, cutoff: float) -> I32:
+def fixed(position: F64, cutoff: float) -> I32:
     """Return the structure of each atom from its neighbours within a cutoff, which is also that of bonds among these.
 
     Parameters
     ----------
     position
         Shape (atoms, 3).
-    neighbours
-        Within the cutoff.
     cutoff
         Between the first two shells for close packings, between the second and third for bcc.
 
@@ -59,7 +57,8 @@ def fixed(position: F64, neighbours: Neighbours, cutoff: float) -> I32:
     D. Faken, H. Jonsson, Comput. Mater. Sci. 2, 279 (1994), doi:10.1016/0927-0256(94)90109-0.
     """
     found = np.zeros(len(position), np.int32)
-    _fixed(position, neighbours.start, neighbours.index, cutoff, found)
+    order, near = arranged(position, cutoff)
+    _fixed(position[order], order, near.start, near.index, cutoff, found)
     return found
 
 
@@ -81,11 +80,11 @@ def _adaptive(position: F64, index: I32, distance: F64, out: I32) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _fixed(position: F64, start: I64, index: I32, cutoff: float, out: I32) -> None:
+def _fixed(position: F64, order: I64, start: I64, index: I32, cutoff: float, out: I32) -> None:
     for i in range(len(position)):
         count = start[i + 1] - start[i]
         if count in (CLOSE, OPEN):
-            out[i] = _structure(position, index[start[i] : start[i + 1]], cutoff)
+            out[order[i]] = _structure(position, index[start[i] : start[i + 1]], cutoff)
 
 
 @njit(nogil=True, cache=True)

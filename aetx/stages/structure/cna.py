@@ -12,7 +12,6 @@ from aetx.core.atoms import finite_positions
 from aetx.core.neighbourhoods import structure_column
 from aetx.core.shells import ShellParams, cutoff_of
 from aetx.kernels.common_neighbours import adaptive, fixed
-from aetx.kernels.neighbours import within
 from aetx.model import ATOMS
 
 
@@ -57,5 +56,5 @@ def cna(atoms: xr.Dataset, params: CnaParams) -> xr.Dataset:
     if params.method == "adaptive":
         return atoms.assign(structure=structure_column(adaptive(position), {"method": "adaptive cna"}))
     cutoff = cutoff_of("structure.cna", position, params)
-    found = fixed(position, within(position, cutoff), cutoff)
+    found = fixed(position, cutoff)
     return atoms.assign(structure=structure_column(found, {"method": "cna", "cutoff": cutoff}))

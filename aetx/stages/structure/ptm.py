@@ -67,7 +67,8 @@ def ptm(atoms: xr.Dataset, params: PtmParams) -> xr.Dataset:
     smallest angle; both sites of hcp and of diamond have that of their crystal, whose axes are x, y, z along <100>, for
     hcp z along c and x along a. `bond_length` is the nearest neighbour distance d, and `deformation_gradient` F, with
     determinant 1, takes a template of that distance to the atoms: v = d F t in least squares. Their standard errors
-    follow the covariances of the atom and its neighbours to first order.
+    follow the covariances of the atom and its neighbours to first order. Noise does not lengthen this d; the reciprocal
+    of s, which OVITO gives as interatomic distance, it does, by about `rmsd` squared.
 
     Atoms of the surface miss neighbours and are `other`, unless `least` is given: then an atom may have as few, if
     those within its first shell all are points of a template turned as that of a neighbour that has all points; for
