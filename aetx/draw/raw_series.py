@@ -56,6 +56,7 @@ def _course(series: xr.Dataset) -> Picture:
     made = style.figure(2.7)
     unit = str(series["image"].attrs["units"])
     axes = style.chart(made.subplots(), "number of the tilt", style.label("mean intensity", unit))
+    style.whole(axes)
     for colour, frame in zip(style.SERIES, _even(each, FRAMES), strict=False):
         points(axes, np.arange(count, dtype=float), means[:, frame], colour, f"frame {frame}")
     style.legend(axes, loc="best", ncols=2)

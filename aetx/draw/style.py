@@ -204,6 +204,11 @@ def label_number(value: float, units: str) -> str:
     return f"{value:g} {spell(units)}".strip()
 
 
+def whole(axes: Any) -> None:
+    """Write whole numbers only below a horizontal axis that counts."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
 def length_text(angstrom: float) -> str:
     """Write a length: angstrom below a nanometre, micrometres from a thousand nanometres."""
     for size, unit in ((1e4, "µm"), (10.0, "nm"), (1.0, "Å")):

@@ -153,6 +153,7 @@ def angles(series: xr.Dataset) -> Picture:
     left, right = made.subplots(1, 2, width_ratios=[1, 1.35])
     caption = _fan(left, series["theta"].values.astype(float)) if single_axis(series) else _hemisphere(left, series)
     style.chart(right, "image number", "angle (°)", "Angles in the order of the series")
+    style.whole(right)
     number = series["tilt"].values
     marks = (("theta", style.BLUE, "θ", "o"), ("phi", style.ORANGE, "φ", "s"), ("psi", style.GREEN, "ψ", "x"))
     for name, colour, letter, shape in marks:
@@ -188,6 +189,7 @@ def _errors(series: xr.Dataset) -> list[Picture]:
     made = style.figure(2.7)
     for axes, (up, some) in zip(np.atleast_1d(made.subplots(1, len(panels))), panels, strict=True):
         style.chart(axes, "image number", up)
+        style.whole(axes)
         for shape, colour, (text, values) in zip(SHAPES, style.SERIES, some.items(), strict=False):
             axes.plot(series["tilt"].values, values, shape, color=colour, markersize=4, label=text)
         low, high = axes.get_ylim()
