@@ -23,20 +23,18 @@ class Family:
     """Planes of fcc.
 
     `step` is the height of a plane over the one below it as the product of its Miller indices and twice the lattice
-    coordinates; `above` how many nearest neighbours an inner atom has above it; `beside` how many sites of its own
-    plane are no further than the edge of the cell.
+    coordinates; `beside` how many sites of its own plane are no further from an atom than the edge of the cell.
     """
 
     miller: tuple[int, int, int]
     step: int
-    above: int
     beside: int
 
 
 FAMILIES = {
-    "111": Family((1, 1, 1), step=2, above=3, beside=6),
-    "100": Family((1, 0, 0), step=1, above=4, beside=8),
-    "110": Family((1, 1, 0), step=1, above=5, beside=4),
+    "111": Family((1, 1, 1), step=2, beside=6),
+    "100": Family((1, 0, 0), step=1, beside=8),
+    "110": Family((1, 1, 0), step=1, beside=4),
 }
 SHELL = (1 / np.sqrt(2) + 1) / 2
 """Distance halfway from the first to the second shell of neighbours in fcc, over the edge of the cubic cell."""
@@ -204,7 +202,7 @@ def _patches(
             continue
         on = np.zeros(atoms, bool)
         on[upper[inside[lower] & island[upper]]] = True
-        member = np.flatnonzero((inside & (above < family.above)) | on)
+        member = np.flatnonzero(inside | on)
         found.append((member, on[member], int(level[inside][0])))
     return found
 

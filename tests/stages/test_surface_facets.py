@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -253,7 +254,9 @@ def test_the_measured_bipyramid_has_facets_on_its_caps_and_none_on_its_twin_plan
 ) -> None:
     file = scipy.io.loadmat(real_data("pdpt_core_shell/coordinates_PB.mat"))
     position = file["pos"].T * 0.3434
-    found = facets(fit(atoms(position - position.mean(axis=0)), type="fcc"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AetxWarning)  # bonds of its measured defects lead to other sites
+        found = facets(fit(atoms(position - position.mean(axis=0)), type="fcc"))
     close = found["facet_family"].values == "111"
     normal, grain = found["facet_normal"].values[close], found["facet_grain"].values[close]
     assert set(grain) == set(range(5)), "two caps on each of the five sectors"
