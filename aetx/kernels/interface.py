@@ -16,6 +16,7 @@ from aetx.kernels.alpha_shape import Body
 from aetx.kernels.core_shell import WIDTH
 from aetx.kernels.neighbours import Neighbours
 
+F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 Mask = NDArray[np.bool_]
@@ -56,8 +57,8 @@ def grid_around(position: F64, margin: float, step: float) -> Grid:
     return Grid(low, step, (int(size[2]), int(size[1]), int(size[0])))
 
 
-def richer(position: F64, core: Mask, width: float, grid: Grid) -> Mask:
-    """Tell in which voxels atoms of the core weigh more than others, each a Gaussian, shape (z, y, x).
+def excess(position: F64, core: Mask, width: float, grid: Grid) -> F32:
+    """Return the density of atoms of the core minus that of others, each a Gaussian, shape (z, y, x).
 
     Parameters
     ----------
@@ -69,9 +70,33 @@ def richer(position: F64, core: Mask, width: float, grid: Grid) -> Mask:
         The voxels; atoms are taken to the nearest.
     """
     place = np.rint((position - grid.low) / grid.step).astype(np.int64)
-    excess = np.zeros(grid.shape, np.float32)
-    np.add.at(excess, (place[:, 2], place[:, 1], place[:, 0]), np.where(core, np.float32(1), np.float32(-1)))
-    return np.asarray(gaussian_filter(excess, width / grid.step, mode="constant") > 0)
+    found = np.zeros(grid.shape, np.float32)
+    one = np.float32(grid.step**-3)
+    np.add.at(found, (place[:, 2], place[:, 1], place[:, 0]), np.where(core, one, -one))
+    return np.asarray(gaussian_filter(found, width / grid.step, mode="constant"))
+
+
+def own_pull(depth: F64, core: Mask, width: float, balance: F32, signed: F64, step: float) -> F64:
+    """Return how far each atom by itself pulls the surface where both densities balance towards itself, shape (atoms,).
+
+    An atom of the core adds its Gaussian to the excess, and so moves the surface outwards by that over the gradient.
+    Without it the atom would be as much farther out; all others would be farther in.
+
+    Parameters
+    ----------
+    depth, core
+        Of the atoms, shape (atoms,).
+    width
+        Standard deviation of the Gaussians.
+    balance, signed
+        The excess and the depth of voxels, shape (z, y, x).
+    step
+        Of the voxels.
+    """
+    slope = np.sqrt(sum(one**2 for one in np.gradient(balance, step)))
+    steepness = float(slope[np.abs(signed) < step].mean())
+    own = np.exp(-(depth**2) / (2 * width**2)) / ((2 * np.pi) ** 1.5 * width**3)
+    return np.asarray(np.where(core, 1.0, -1.0) * own / steepness)
 
 
 def pure(neighbours: Neighbours, core: Mask, full: int) -> Mask:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -29,6 +30,12 @@ def test_the_interface_of_the_published_particle_is_as_wide_as_it_was_made(start
         assert 0.1 < float(one["interface_width_error"]) < 0.25
         near = np.abs(one["depth"].values) < 3
         assert abs(float((one["interface_depth"] - one["depth"])[near].mean())) < 0.3
+
+
+@pytest.mark.parametrize("shape", ["sphere", "octahedron", "cube"])
+def test_the_width_hardly_depends_on_the_shape(shape: Literal["sphere", "octahedron", "cube"]) -> None:
+    made = [float(interface(core_shell(shape=shape, seed=seed))["interface_width"]) for seed in (0, 1)]
+    assert np.mean(made) == pytest.approx(4.2, abs=0.65)
 
 
 def test_a_wider_interface_is_found_wider() -> None:
