@@ -106,9 +106,8 @@ def published_interfaces() -> None:
 def stackings() -> None:
     """Print how often signs of the twin order and deviations from the template are the published ones."""
     print("\ntwin order: sign as published (%), and the template's mean deviation within .002 A (%)\n")
-    print(
-        "| particle | atoms | fcc, fitted to .29 A | hcp | fcc, all with 12 neighbours | hcp | deviation |\n|---|---|---|---|---|---|---|"
-    )
+    print("| particle | atoms | fcc, fitted to .29 A | hcp | fcc, all with 12 neighbours | hcp | deviation |")
+    print("|---|---|---|---|---|---|---|")
     for name, cutoff in CUTOFFS.items():
         folder = DATA / "mea_hea" / name
         position = loadmat(folder / f"model_{name}.mat")["model_refined"].T.astype(float)
