@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit
-from aetx.kernels.sites import candidates, evidence
+from aetx.kernels.sites import candidates, evidence, left_over
 
 AROUND = 3.0
 """How far from a site that changes the others are fitted with it, and more are looked for, in separations."""
@@ -30,8 +30,8 @@ class Rules:
     """Height below which a site is no atom unless the images ask for it again, over that of its sort."""
     significance: float = 5.0
     """Least score of a new site over its standard deviation."""
-    hint: float = 0.3
-    """Least height of a new site before its neighbours have made room, over that of the faintest atom to expect."""
+    hint: float = 0.5
+    """Least height of a new site, over that of the faintest atom to expect, if its neighbours made room for it."""
     separation: float = 1.6
     """Least distance of two atoms, angstrom."""
     doubt: float = 2.5
@@ -147,8 +147,8 @@ def added(
     sort = int(np.bincount(state.sort).argmax())
     told = evidence(scene, state, fitted.models, terms.noise, sort, width)
     within, far = (state.position, rules.margin) if around is None else (around, reach * rules.separation)
-    room = rules.separation * BESIDE
-    found = candidates(scene, state, told, rules.significance, rules.hint * usual, room, far, within)
+    room, share = rules.separation * BESIDE, left_over(scene, state, told, rules.separation)
+    found = candidates(scene, state, told, rules.significance, rules.hint * share * usual, room, far, within)
     place, score = found.place, found.significance
     for places, distance in ((closed, CLOSER), (terms.barred, BESIDE)):
         away = ~near_any(place, places, distance * rules.separation)

@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from scipy.fft import fftfreq, next_fast_len, rfftfreq
 
 from aetx.kernels.mixtures import gaussians
-from aetx.kernels.refinement import F64, Noise, Scene, State
+from aetx.kernels.refinement import F64, Free, Noise, Plan, Scene, State, fit
 from aetx.kernels.scattering import kirkland
-from aetx.kernels.sites import FINE, Candidates, at, candidates, evidence, unit_picture
+from aetx.kernels.sites import FINE, Candidates, at, candidates, evidence, left_over, unit_picture
 from tests.kernels.scenes import STEP, cluster, counted, pictures, scene_of, state_of, turned
 
 
@@ -130,3 +130,17 @@ def test_no_further_than_the_reach_from_places_is_looked() -> None:
     inside = looked(scene, fewer, reach=away - 0.5, least=1.0, height=0.0).place
     assert len(inside)
     assert max(nearest(fewer.position, one) for one in inside) <= away - 0.5
+
+
+def test_a_fit_takes_a_part_of_the_noise_with_it_and_of_an_atom_that_is_missing() -> None:
+    position = cluster(60, 3)
+    state = state_of(position, turned(9))
+    scene = scene_of(state)
+    scene = replace(scene, images=counted(pictures(scene, state), 1))
+    noise = Noise(1.0, 0.3)
+    told = evidence(scene, state, pictures(scene, state).astype(np.float32), noise, 0, 0.5)
+    assert left_over(scene, state, told, 1.6) == pytest.approx(1, abs=0.25)
+    free = Free(False, False, False, False, heights="each")
+    fitted = fit(scene, state, free, noise, Plan(rounds=8, inner=30, tolerance=1e-3))
+    after = evidence(scene, fitted.state, fitted.models, noise, 0, 0.5)
+    assert left_over(scene, fitted.state, after, 1.6) < 0.8

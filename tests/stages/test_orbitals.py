@@ -10,6 +10,7 @@ from aetx.core import Params
 from aetx.errors import EnvironmentFault, InputError
 from aetx.kernels.matching import pairs
 from aetx.stages.refine.orbitals import OrbitalsParams, orbitals
+from aetx.stages.simulate.acquisition import acquisition
 from aetx.stages.simulate.images import images
 from aetx.stages.simulate.particle import particle
 
@@ -132,6 +133,21 @@ def test_images_that_are_held_out_do_not_move_the_atoms_and_are_judged() -> None
     assert found["held_out"].values.tolist() == [0, 1, 0] * 3
     np.testing.assert_allclose(found["position"].values, after["position"].values, atol=1e-5)
     assert float(found["r1"][1]) < 1e-3 < float(after["r1"][1])
+
+
+def test_errors_are_as_large_as_they_are_told_without_a_word_about_the_noise() -> None:
+    truth = particle(smallest=13.0, largest=14.0, displacement=0.1, seed=3)
+    drawn = images(truth, tilts=21, pixels=64, width=0.45)
+    pulls = []
+    for seed in range(3):
+        series = acquisition(drawn, dose=7656.0, seed=seed).compute()
+        start = start_of(truth["position"].values)
+        found = orbitals(series, start, mode="direct", width=0.45, heights="shared", seed=seed)
+        off = found["position"].values - truth["position"].values
+        pulls.append((off - off.mean(0)) / found["sigma"].values)
+    assert np.std(pulls) == pytest.approx(1, abs=0.15)
+    np.testing.assert_allclose(found["sigma"] ** 2, np.einsum("naa->na", found["covariance"].values))
+    assert "sigma" not in orbitals(series, start, mode="direct", width=0.45, steps=1, errors="none")
 
 
 def test_angles_and_shifts_that_are_wrong_come_back_but_for_a_common_turn() -> None:

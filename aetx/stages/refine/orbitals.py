@@ -20,6 +20,7 @@ from aetx.core.model_images import Problem3D, problem_of, refined
 from aetx.errors import EnvironmentFault, InputError, Problem
 from aetx.kernels import orbital_start
 from aetx.kernels import orbitals as kernel
+from aetx.kernels.orbital_errors import covariance, drawn
 from aetx.kernels.orbital_fit import fit
 from aetx.kernels.orbital_system import Data, misfit
 from aetx.kernels.orbital_system import Freedom as Freedoms
@@ -45,6 +46,8 @@ MISSED = 3e-4
 """Part of the norm of a probe that fewer fields for all depths may leave out."""
 LEAST_REST = 1e-2
 """Mean square of what an image leaves over, in medians of all images, below which its weight grows no more."""
+INNER = 40
+"""Most conjugate gradients for each error that is drawn."""
 OF_LENS = ("semi_angle", "defocus", "thickness", *LensParams.model_fields)
 """Parameters that only matter where the probe depends on the depth."""
 
@@ -84,6 +87,11 @@ class OrbitalsParams(LensParams):
     steps: int = Field(10, ge=1, le=1000, description="greatest number of Gauss-Newton steps of each fit")
     inner: int = Field(12, ge=1, le=1000, description="greatest number of conjugate gradients in each step")
     tolerance: Length = Field(5e-4, gt=0, le=1, description="root mean square move of the atoms that ends a fit")
+    errors: Literal["drawn", "none"] = Field(
+        "drawn", description="standard errors from what the images leave over, its signs drawn anew, or none"
+    )
+    samples: int = Field(8, ge=2, le=10_000, description="times that the signs are drawn")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the signs")
     held_out: int = Field(0, ge=0, le=1000, description="every how many images one is not fitted to; 0 for none")
     spacing: Length = Field(1.0, gt=0.3, le=10, description="distance of the orbitals of a bare grid")
     distance: Length = Field(2.5, gt=0.5, le=20, description="least distance of nearest atoms, where a grid is merged")
@@ -97,6 +105,8 @@ class OrbitalsParams(LensParams):
             raise ValueError(f"{', '.join(void)}: only adaptive probes are refined")
         if self.orbital != "slater" and "decay" in named:
             raise ValueError("decay: only a Slater orbital has one")
+        if self.errors == "none" and (void := sorted(named & {"samples", "seed"})):
+            raise ValueError(f"{', '.join(void)}: no errors are drawn")
         if self.held_out == 1:
             raise ValueError("held_out 1 leaves no image to fit to")
         return self
@@ -117,7 +127,8 @@ def _forecast(inputs: InputSizes, params: OrbitalsParams) -> Forecast:
         pixels, slices = 4 * rows * columns, across // 4 + 2
         memory += pixels * 8 * slices * (4 if params.mode == "adaptive" else 2)
         seconds += tilts * slices * pixels * (5e-8 if params.mode == "adaptive" else 2e-8)
-    return Forecast({"tilt": tilts, "axis": 3}, int(memory), seconds * params.steps * params.inner * 1.5 + 1.0)
+    products = params.steps * params.inner + (params.samples * INNER if params.errors == "drawn" else 0)
+    return Forecast({"tilt": tilts, "axis": 3}, int(memory), seconds * products * 1.5 + 1.0)
 
 
 @stage(
@@ -125,7 +136,7 @@ def _forecast(inputs: InputSizes, params: OrbitalsParams) -> Forecast:
     takes={"series": TILT_SERIES, "atoms": optional(ATOMS)},
     gives=ATOMS,
     params=OrbitalsParams,
-    version=1,
+    version=2,
     forecast=_forecast,
 )
 def orbitals(series: xr.Dataset, atoms: xr.Dataset | None, params: OrbitalsParams, *, memory: int | None) -> xr.Dataset:
@@ -150,6 +161,10 @@ def orbitals(series: xr.Dataset, atoms: xr.Dataset | None, params: OrbitalsParam
     `r1` is sum |computed - measured| / sum |measured| of each image, also of those `held_out`, for which only what
     belongs to the image was fitted. `loss` is half the mean square after each part of the fit, `probe` are the refined
     probes in their windows, shape (slice, pixel). The result is in memory.
+
+    `sigma` and `covariance` are those of each position by what the images leave over, noise or not, from fits to
+    residuals whose signs are drawn for each image; probes stay as they are. They hold for errors that differ from
+    image to image, not for one that all share.
 
     A linear model knows no channelling: images near zone axes leave more over.
 
@@ -225,6 +240,8 @@ class Run:
     data: Data
     params: OrbitalsParams
     loss: dict[str, float]
+    covariance: F64 | None = None
+    """Of each position, angstrom**2, shape (N, 3, 3)."""
 
     def on(self, name: str, free: Freedoms, steps: int, **changed: Any) -> Run:
         """Return the run after another part of the fit."""
@@ -262,6 +279,9 @@ def _fitted(atoms: xr.Dataset, series: xr.Dataset, params: OrbitalsParams, memor
         probe = _windows(run, count if params.probes == "each" else 1)
         run = replace(run, now=replace(run.now, probe=probe))
         run = run.on("probes", replace(free, probes=True, stiffness=params.stiffness), params.steps)
+    if params.errors == "drawn":
+        errors = drawn(run.model, run.now, run.data, free, params.samples, INNER, params.seed)
+        run = replace(run, covariance=covariance(errors))
     if not run.data.used.all():
         alone = replace(free, positions=False, heights=False, widths=False)
         run = run.on("held out", alone, params.steps, used=~run.data.used)
@@ -413,6 +433,12 @@ def _result(atoms: xr.Dataset, series: xr.Dataset, run: Run) -> xr.Dataset:
         )
     )
     made = made.assign_coords(part=("part", np.array(list(run.loss))))
+    if run.covariance is not None:
+        deviation = np.sqrt(np.einsum("naa->na", run.covariance))
+        made = made.assign_coords(axis2=["x", "y", "z"]).assign(
+            covariance=(("atom", "axis", "axis2"), run.covariance, {"units": "angstrom**2"}),
+            sigma=(("atom", "axis"), deviation, {"units": "angstrom"}),
+        )
     if len(now.probe):
         made = made.assign(_probes(model, now))
     ledger = [name for name, values in atoms.data_vars.items() if "entry" in values.dims]
