@@ -48,7 +48,7 @@ def drawn(model: Model, now: Unknowns, data: Data, free: Freedom, samples: int, 
 
     for index, told in each(model, now, data, work, data.used):
         for total, sign in zip(totals, signs[:, index], strict=True):
-            total.add(index, Told(*(sign * part for part in told[:4]), None))
+            total.add(index, Told(sign * told.position, sign * told.height, sign * told.width, sign * told.tilt, None))
     metric = Metric(model, now, data, free)
     made = [solve(model, now, data, free, metric, one.finished(), 0.0, inner).position for one in totals]
     return np.array([_without_motion(now.position, one, free) for one in made])
