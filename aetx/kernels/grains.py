@@ -156,7 +156,7 @@ def find(position: F64, covariance: F64 | None, cell: UnitCell, role: I64, kind:
     for own in range(len(size)):
         free = np.flatnonzero((core == own) & (taken < 0))
         grain = work.grown(own, free, spacing) if free.size >= search.least else None
-        if grain is not None and grain.member.size > len(position[0]) + 1:
+        if grain is not None:
             taken[grain.member] = len(made)
             made.append(grain)
     made.sort(key=lambda one: -one.member.size)

@@ -133,6 +133,19 @@ def test_missing_and_added_atoms_change_nothing(seed: int) -> None:
     assert float(made["lattice_constant"][0]) == pytest.approx(3.912, abs=0.01)
 
 
+def test_of_two_atoms_for_one_site_the_nearer_has_it() -> None:
+    position = noisy(ball("fcc", 3.912, 11.0), 0.05)
+    generator = np.random.default_rng(1)
+    rim = np.flatnonzero(np.linalg.norm(position, axis=1) > 9.5)[:12]
+    outwards = position[rim] / np.linalg.norm(position[rim], axis=1, keepdims=True)
+    spurious = position[rim] + 0.55 * outwards
+    order = generator.permutation(len(position) + len(spurious))
+    made = fitted(np.concatenate([position, spurious])[order], type="fcc")
+    true = order < len(position)
+    assert (made["grain"].values[true] == 0).all()
+    assert (made["grain"].values[~true] == -1).all()
+
+
 def test_a_turn_of_the_atoms_turns_the_basis_and_nothing_else() -> None:
     position, turn = noisy(ball("fcc", 3.912, 10.0), 0.1), Rotation.from_rotvec([0.3, -0.5, 0.2])
     one, other = fitted(position, type="fcc"), fitted(turn.apply(position), type="fcc")
@@ -175,7 +188,7 @@ def test_the_decahedron_is_five_domains_without_a_number_typed_in() -> None:
     assert (grain >= 0).mean() > 0.98
 
 
-@pytest.mark.filterwarnings("ignore:. bonds of grain")
+@pytest.mark.filterwarnings("ignore:neighbours of grain")
 @pytest.mark.parametrize("angle", [9.0, 25.0])
 def test_grains_that_are_turned_by_more_than_the_limit_are_kept_apart(angle: float) -> None:
     whole = ball("fcc", 3.912, 15.0, seed=1)

@@ -73,6 +73,16 @@ def test_any_order_of_layers_is_read_up_to_the_names_of_the_letters(letters: str
     assert [[a == b for b in text] for a in text] == [[a == b for b in wanted] for a in wanted]
 
 
+def test_letters_do_not_depend_on_where_the_first_axis_of_the_plane_lies() -> None:
+    table = stacked("ABCABACBA", 0.05)
+    for angle in (29.9, 30.1, 90.0):
+        turn = Rotation.from_rotvec([0, 0, angle], degrees=True)
+        made = fit(table.assign(position=table["position"].copy(data=turn.apply(table["position"].values))), type="fcc")
+        found = layers(made, normal=normal_of(made))
+        np.testing.assert_array_equal(found["layer_stacking"], [-1, 1, 1, 1, 2, 1, 1, 1, -1])
+        assert float(np.abs(found["layer_rotation"]).max()) < 1.0
+
+
 def test_each_layer_is_turned_against_the_one_below_by_what_was_planted() -> None:
     made = fit(stacked("ABCABC", 0.02, turned=0.8), type="fcc", misorientation=15.0)
     found = layers(made, normal=normal_of(made))

@@ -191,5 +191,5 @@ def _warn(found: kernel.Found, atoms: int, params: FitParams) -> None:
         warnings.warn(text, AetxWarning, stacklevel=3)
     for number, one in enumerate(found.grains):
         if len(one.mismatch):
-            text = f"{len(one.mismatch) // 2} bonds of grain {number} do not lead to the sites of their atoms"
+            text = f"neighbours of grain {number} are not on neighbouring sites ({len(one.mismatch) // 2} pairs)"
             warnings.warn(f"{text}: a dislocation, or a wrong turn of the walk", AetxWarning, stacklevel=3)
