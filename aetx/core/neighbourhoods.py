@@ -138,6 +138,11 @@ def cells_of(stage: str, position: F64, params: FaceParams) -> tuple[Cells, floa
     return cells(position, reach, params.least), reach
 
 
+def known(atoms: xr.Dataset) -> bool:
+    """Tell whether atoms know errors of their positions."""
+    return bool({"covariance", "sigma"} & set(atoms.data_vars))
+
+
 def errors_by_drawing(
     atoms: xr.Dataset,
     position: F64,
@@ -161,7 +166,7 @@ def errors_by_drawing(
         How many draws.
     """
     unknown = {f"{name}_error": np.full(one.shape, np.nan) for name, one in values.items()}
-    if not {"covariance", "sigma"} & set(atoms.data_vars):
+    if not known(atoms):
         return unknown
     covariance = covariances(atoms)
     if not np.isfinite(covariance).all(axis=(1, 2)).any():

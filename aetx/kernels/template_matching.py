@@ -416,7 +416,7 @@ def _part(
                         place[i, c], neighbour[i, c] = pair[1, c], index[i, pair[0, c]]
 
 
-def fit(position: F64, covariance: F64, matched: Match) -> tuple[F64, F64, F64, F64]:
+def fit(position: F64, covariance: F64 | None, matched: Match) -> tuple[F64, F64, F64, F64]:
     """Return how the template is stretched at each atom, with standard errors.
 
     The vectors to the neighbours are A t of the points t of the template, in least squares; the nearest neighbour
@@ -426,7 +426,7 @@ def fit(position: F64, covariance: F64, matched: Match) -> tuple[F64, F64, F64, 
     Parameters
     ----------
     position, covariance
-        Shapes (atoms, 3) and (atoms, 3, 3); NaN where a covariance is not known.
+        Shapes (atoms, 3) and (atoms, 3, 3); NaN where a covariance is not known, None where none is.
     matched
         As `match` gives it.
 
@@ -436,7 +436,8 @@ def fit(position: F64, covariance: F64, matched: Match) -> tuple[F64, F64, F64, 
     """
     atoms = len(position)
     length, gradient = np.full((atoms, 2), np.nan), np.full((atoms, 2, 3, 3), np.nan)
-    _fit(position, covariance, matched.points, matched.neighbour, matched.code, length, gradient)
+    told = np.empty((0, 3, 3)) if covariance is None else covariance
+    _fit(position, told, matched.points, matched.neighbour, matched.code, length, gradient)
     return length[:, 0], length[:, 1], gradient[:, 0], gradient[:, 1]
 
 
@@ -465,8 +466,11 @@ def _fit(position: F64, covariance: F64, points: F64, neighbour: I32, code: I32,
         if not volume > 0.0:
             continue
         d = volume ** (1 / 3)
-        length[i, 0], length[i, 1] = d, 0.0
-        gradient[i, 0], gradient[i, 1] = whole / d, 0.0
+        length[i, 0] = d
+        gradient[i, 0] = whole / d
+        if not len(covariance):
+            continue
+        length[i, 1], gradient[i, 1] = 0.0, 0.0
         share[count] = 0.0  # of the atom itself
         for k in range(count):
             for b in range(3):

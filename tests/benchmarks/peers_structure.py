@@ -3,7 +3,7 @@
 Run as ``python -m tests.benchmarks.peers_structure --peers PYTHON``, with the interpreter of an environment made by
 ``python -m venv peers; peers/bin/pip install freud-analysis pyscal3 ovito ase``. Prints processor seconds (user and
 system, of the whole process; best of the repetitions) for a ball of 18,056 atoms of fcc, and of 1,000,188 with
-``--million``; then how far the answers differ on a perfect ball, a noisy one, a decahedron with five twins, a bcc ball
+``--million``; then how far the answers differ on a perfect ball, a noisy one, decahedra with five twins, a bcc ball
 and a glass. Peers are given free boundaries and the tightest box; whoever can uses all threads.
 """
 
@@ -249,12 +249,34 @@ def agreement(ours: dict[str, NDArray[np.float64]], theirs: dict[str, NDArray[np
         print(f"  {peer:8s} {name:11s} {what:9s} {text}")
 
 
+def defective() -> NDArray[np.float64]:
+    """Return the particle whose answers are recorded for the tests: five twins, vacancies and noise."""
+    from aetx.stages.simulate.decahedron import decahedron
+
+    rng = np.random.default_rng(5)
+    place = decahedron(atoms=400)["position"].values
+    place = place[rng.random(len(place)) > 0.02]
+    return np.asarray(np.round(place + 0.1 * rng.standard_normal(place.shape), 4))
+
+
+def record(path: Path, place: NDArray[np.float64], told: dict[str, dict[str, NDArray[np.float64]]]) -> None:
+    """Write the answers of all peers on one particle."""
+    answers = {
+        f"{peer} {key.partition('/')[2]}": [float(f"{value:.8g}") for value in values]
+        for peer, found in told.items()
+        for key, values in found.items()
+        if key.startswith("defective/")
+    }
+    path.write_text(json.dumps({"cutoff": CUTOFF, "position": place.tolist(), "answers": answers}) + "\n", "utf-8")
+
+
 def main() -> None:
     """Time all, print the ratios, then the differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has freud-analysis, pyscal3 and ovito")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--million", action="store_true", help="q4 and q6 of 1,000,188 atoms as well")
+    parser.add_argument("--record", type=Path, help="file for the answers on the particle of the tests")
     given = parser.parse_args()
     from aetx.bench._phantom import ball
 
@@ -263,6 +285,7 @@ def main() -> None:
         (folder / "cases").mkdir()
         for name, place in specimens().items():
             np.save(folder / "cases" / f"{name}.npy", place)
+        np.save(folder / "cases" / "defective.npy", defective())
         np.save(folder / "time.npy", ball(18_056, 0)["position"].values)
         if given.million:
             np.save(folder / "million.npy", ball(1_000_188, 0)["position"].values)
@@ -275,8 +298,11 @@ def main() -> None:
             for case, taken in took.items():
                 print(f"  {case:14s} {name:8s} {taken:.4f}, aetx {ours[case]:.4f}: ratio {taken / ours[case]:.2f}")
         mine = dict(np.load(folder / "aetx.npz"))
-        for name in PEERS:
-            agreement(mine, dict(np.load(folder / f"{name}.npz")), name)
+        answers = {name: dict(np.load(folder / f"{name}.npz")) for name in PEERS}
+        for name, theirs in answers.items():
+            agreement(mine, theirs, name)
+        if given.record is not None:
+            record(given.record, defective(), answers)
 
 
 if __name__ == "__main__":

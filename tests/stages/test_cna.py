@@ -34,7 +34,7 @@ def within(atoms: xr.Dataset) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", ["adaptive", "fixed"])
-@pytest.mark.parametrize("noise", [0.0, 0.05])
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.1])
 @pytest.mark.parametrize("name", ["fcc", "hcp", "bcc"])
 def test_a_crystal_is_known_within_and_nothing_at_the_surface(name: str, noise: float, method: str) -> None:
     atoms = ball(name, noise)

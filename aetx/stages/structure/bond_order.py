@@ -70,6 +70,9 @@ def bond_order(atoms: xr.Dataset, params: BondOrderParams) -> xr.Dataset:
     0.510688), icosahedron (0, 0.663325). An atom of the surface has fewer neighbours and another q without being less
     ordered. Without neighbours all is NaN.
 
+    From the same neighbours pyscal3 gives the same to rounding, freud to about 1e-5, as it works in single precision.
+    Both need a box with room around a finite particle, or else find neighbours through its walls.
+
     `_error` is the standard deviation over positions drawn from their covariance, the neighbours staying the same; NaN
     where that of the atom, or of one that it looks at, is not known.
 

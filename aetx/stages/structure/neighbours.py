@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from aetx.core import Forecast, InputSizes, stage
 from aetx.core.atoms import covariances, finite_positions
-from aetx.core.neighbourhoods import FaceParams, cells_of, per_atom
+from aetx.core.neighbourhoods import FaceParams, cells_of, known, per_atom
 from aetx.core.shells import ShellParams, cutoff_of
 from aetx.kernels import neighbours as kernel
 from aetx.kernels.neighbours import Neighbours
@@ -88,7 +88,7 @@ def neighbours(atoms: xr.Dataset, params: NeighboursParams) -> xr.Dataset:
     columns = {
         "neighbour": (dims, ids, {**attrs, "units": "1"}),
         "neighbour_distance": (dims, np.where(there, distance, np.nan), length),
-        "neighbour_distance_error": (dims, _errors(position, covariances(atoms), index), length),
+        "neighbour_distance_error": (dims, _errors(position, atoms, index), length),
         "coordination": per_atom(there.sum(axis=1).astype(np.int32), "1", attrs),
     }
     if area is not None:
@@ -106,9 +106,12 @@ def _table(found: Neighbours) -> tuple[NDArray[np.int32], F64]:
     return index, distance
 
 
-def _errors(position: F64, covariance: F64, index: NDArray[np.int32]) -> F64:
+def _errors(position: F64, atoms: xr.Dataset, index: NDArray[np.int32]) -> F64:
     """Return the standard errors of distances; NaN where there is no neighbour or a covariance is not known."""
     found = np.full(index.shape, np.nan)
+    if not known(atoms):
+        return found
+    covariance = covariances(atoms)
     for rank in range(index.shape[1]):
         there = np.flatnonzero(index[:, rank] >= 0)
         other = index[there, rank]

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from aetx.core import Forecast, InputSizes, Params, stage
 from aetx.core.atoms import covariances, finite_positions
-from aetx.core.neighbourhoods import STRUCTURES, per_atom, structure_column
+from aetx.core.neighbourhoods import STRUCTURES, known, per_atom, structure_column
 from aetx.kernels.template_matching import Match, fit, match
 from aetx.kernels.templates import template
 from aetx.model import ATOMS
@@ -87,7 +87,9 @@ def ptm(atoms: xr.Dataset, params: PtmParams) -> xr.Dataset:
     """
     position = finite_positions("structure.ptm: atoms", atoms)
     matched = match(position, params.structures, params.deviation, params.least or 0)
-    length, length_error, gradient, gradient_error = fit(position, covariances(atoms), matched)
+    length, length_error, gradient, gradient_error = fit(
+        position, covariances(atoms) if known(atoms) else None, matched
+    )
     orientation, gradient, gradient_error = _reduced(matched, params.structures, gradient, gradient_error)
     codes = np.array([0, *(STRUCTURES.index(name) for name in params.structures)])
     matrix = ("atom", "axis", "axis2")
