@@ -94,7 +94,7 @@ def interface(atoms: xr.Dataset, params: InterfaceParams) -> xr.Dataset:
 
     Each atom pulls the surface of the composition towards itself; that is taken back. What remains of the chance of
     the draw takes from the width, and rounded corners add to it: where 4.2 angstrom were made in 5377 atoms, 3.7 are
-    found in a sphere, 4.1 in a truncated octahedron, 4.5 in an octahedron and 4.6 in a cube; with the pure core, .1 to
+    found in a sphere, 4.1 in a truncated octahedron, 4.5 in an octahedron and 4.7 in a cube; with the pure core, .1 to
     .7 more. Cubes, as in published widths, are no distance: a {111} face that is 1.7 angstrom away counts as 1, so that
     widths come out less by up to that factor, and depend on how the particle is turned.
 
