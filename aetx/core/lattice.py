@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from aetx.kernels.grains import Found, Grain
+from aetx.kernels.grains import Grain
 from aetx.kernels.unit_cell import UnitCell
 
 F64 = NDArray[np.float64]
@@ -24,7 +24,9 @@ def basis_of(lattice: xr.Dataset) -> F64:
     return np.asarray(ordered.values, np.float64)
 
 
-def grain_table(found: Found, cell: UnitCell, covariance: F64 | None, position: F64, frame: tuple[F64, F64]) -> Table:
+def grain_table(
+    found: list[Grain], cell: UnitCell, covariance: F64 | None, position: F64, frame: tuple[F64, F64]
+) -> Table:
     """Return what the grains say about atoms and about themselves, as the variables of a lattice.
 
     Parameters
@@ -45,7 +47,7 @@ def grain_table(found: Found, cell: UnitCell, covariance: F64 | None, position: 
     site, grain = np.full((atoms, vectors), np.nan), np.full(atoms, -1, np.int32)
     away, spread = np.full((atoms, 3), np.nan), np.full((atoms, 3, 3), np.nan)
     mismatch = np.zeros(atoms, np.int32)
-    for number, one in enumerate(found.grains):
+    for number, one in enumerate(found):
         grain[one.member], site[one.member] = number, one.site
         away[one.member] = _lifted(one, position) @ axes.T
         spread[one.member] = axes @ _spread(one, covariance) @ axes.T
@@ -58,7 +60,7 @@ def grain_table(found: Found, cell: UnitCell, covariance: F64 | None, position: 
         "displacement_error": (("atom", "axis"), error, ANGSTROM),
         "displacement_covariance": (("atom", "axis", "axis2"), spread, SQUARE),
         "mismatch": ("atom", mismatch, ONE),
-        **_of_grains(found.grains, cell, axes, centre),
+        **_of_grains(found, cell, axes, centre),
     }
 
 

@@ -92,16 +92,8 @@ class Grain:
         return np.asarray(kinds[number.argmax()] / 12.0)
 
 
-@dataclass(frozen=True)
-class Found:
-    """Grains, greatest first, and the spacing that they were sought with, angstrom: NaN where none was found."""
-
-    grains: list[Grain]
-    spacing: float
-
-
-def find(position: F64, covariance: F64 | None, cell: UnitCell, role: I64, kind: I64, search: Search) -> Found:
-    """Find the grains of a crystal.
+def find(position: F64, covariance: F64 | None, cell: UnitCell, role: I64, kind: I64, search: Search) -> list[Grain]:
+    """Find the grains of a crystal, greatest first.
 
     Atoms with all neighbours of the crystal know how it is turned around them (`orientation.surroundings`); connected
     ones of nearly one orientation are the beginning of a grain. Greatest first, each grain is walked through from its
@@ -128,7 +120,7 @@ def find(position: F64, covariance: F64 | None, cell: UnitCell, role: I64, kind:
         spacing = float(np.median(scale[local.matched])) if local.matched.any() else math.nan
     good = np.abs(scale / spacing - 1) < STRETCH if math.isfinite(spacing) else np.zeros(len(position), bool)
     if not good.any():
-        return Found([], spacing)
+        return []
     sort = np.where(good, local.kind, -1)
     turned = turns(cell)
     rotation = orientation.smoothed(local.rotation, sort, local.neighbour, turned)
@@ -159,8 +151,7 @@ def find(position: F64, covariance: F64 | None, cell: UnitCell, role: I64, kind:
         if grain is not None:
             taken[grain.member] = len(made)
             made.append(grain)
-    made.sort(key=lambda one: -one.member.size)
-    return Found(made, spacing)
+    return sorted(made, key=lambda one: -one.member.size)
 
 
 def _local(position: F64, cell: UnitCell, role: I64, kind: I64) -> Local:

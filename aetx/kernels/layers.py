@@ -118,7 +118,7 @@ def fitted(flat: F64, covariance: F64 | None, member: I64, distance: float, tole
     known = None if covariance is None else covariance[member]
     free = np.full(1, NONE, np.int64), np.full(member.size, NONE, np.int64)
     search = Search(distance, tolerance, math.radians(15), least, False, True)
-    found = find(place, known, named("hex2d", 1.0), *free, search).grains
+    found = find(place, known, named("hex2d", 1.0), *free, search)
     return Layer(found[0], member[found[0].member]) if found else Layer(None, np.empty(0, np.int64))
 
 

@@ -123,6 +123,9 @@ def fit(atoms: xr.Dataset, params: FitParams) -> xr.Dataset:
     bonds of an atom that lead to a neighbour whose site is another one; where there is a dislocation, `burgers` is the
     most frequent difference, in units of `basis`.
 
+    In specimens that are partly disordered a walk from atom to atom goes astray; with walk: site it stays where atoms
+    are within `tolerance` of the fitted lattice.
+
     References
     ----------
     J. Lee, C. Jeong, Y. Yang, https://arxiv.org/abs/2207.06677 (2022), Methods; S. Umeyama, IEEE Trans. Pattern Anal.
@@ -181,15 +184,15 @@ def _require_layer(place: F64, frame: F64, centre: F64) -> None:
         raise InputError(Problem("lattice.fit: atoms", "position", found, wanted, fix))
 
 
-def _warn(found: kernel.Found, atoms: int, params: FitParams) -> None:
-    if not found.grains:
+def _warn(found: list[kernel.Grain], atoms: int, params: FitParams) -> None:
+    if not found:
         text = f"none of {atoms} atoms has the neighbours of {params.type}, or fewer than {params.least} together have"
         warnings.warn(f"{text}: there is no grain", AetxWarning, stacklevel=3)
-    rounds = [str(number) for number, one in enumerate(found.grains) if not one.settled]
+    rounds = [str(number) for number, one in enumerate(found) if not one.settled]
     if rounds:
         text = f"the lattice of grain {', '.join(rounds)} still changes after {kernel.ROUNDS} rounds"
         warnings.warn(text, AetxWarning, stacklevel=3)
-    for number, one in enumerate(found.grains):
+    for number, one in enumerate(found):
         if len(one.mismatch):
             text = f"neighbours of grain {number} are not on neighbouring sites ({len(one.mismatch) // 2} pairs)"
             warnings.warn(f"{text}: a dislocation, or a wrong turn of the walk", AetxWarning, stacklevel=3)
