@@ -28,12 +28,14 @@ def test_the_map_is_a_kernel_regression_of_order_zero_at_the_atoms(said: dict[st
     axes = [PIXEL * said[name].ravel() for name in ("xv", "yv", "zv")]
     used = table[:, 6] > 0
     corner, step = np.array([one[0] for one in axes]), float(axes[0][1] - axes[0][0])
-    sums = spread(PIXEL * table[used, :3], PIXEL * table[used, 10:13], corner, step, shown.shape[2::-1], WIDTH)
-    weight = sums[0].transpose(2, 1, 0)
+    columns = np.column_stack([np.ones(int(used.sum())), PIXEL * table[used, 10:13]])
+    whole = spread(PIXEL * table[used, :3], columns, corner, step, max(map(len, axes)), WIDTH)
+    sums = whole.transpose(0, 3, 2, 1)[(slice(None), *(slice(len(one)) for one in axes))]
+    weight = sums[0]
     assert np.corrcoef(weight.ravel(), shown[..., 0].ravel())[0, 1] > 0.9999
     inside = shown[..., 0] > 0.05
     for i in range(3):
-        made = sums[1 + i].transpose(2, 1, 0)[inside] / weight[inside]
+        made = sums[1 + i][inside] / weight[inside]
         published = PIXEL * shown[..., 1 + i][inside]
         assert np.corrcoef(made, published)[0, 1] > 0.999
         assert np.std(made - published) < 0.003 < 0.05 < np.std(published)
