@@ -137,8 +137,9 @@ def first_minimum(position: F64) -> float:
 
     The distribution is smoothed (`SMOOTH`), so that neither noise of the positions, nor few atoms, nor bonds of
     several lengths in an alloy make a minimum, and in the empty gap of a crystal the minimum is where the tails of
-    both shells meet. The surface of a particle thins g(r) out smoothly and does not move it. NaN where there is
-    none: for fewer than two points, and where no second shell follows.
+    both shells meet. In a glass, smoothing puts it up to a tenth of an angstrom beyond the minimum of the raw
+    distribution, as the first peak is the greater one. The surface of a particle thins g(r) out smoothly and does not
+    move it. NaN where there is none: for fewer than two points, and where no second shell follows.
 
     Parameters
     ----------

@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 from aetx.core import Forecast, InputSizes, Params, stage
 from aetx.core.atoms import covariances, finite_positions
 from aetx.core.neighbourhoods import STRUCTURES, known, per_atom, structure_column
-from aetx.kernels.template_matching import Match, fit, match
+from aetx.kernels.template_fit import fit
+from aetx.kernels.template_matching import Match, match
 from aetx.kernels.templates import template
 from aetx.model import ATOMS
 
