@@ -120,6 +120,49 @@ def fit(position: F64, neighbours: Neighbours, of: Template, tolerance: float) -
     return ShellFit(table[:, 0], table[:, 1], table[:, 2], matched, table[:, 3], rotation)
 
 
+def slopes(position: F64, neighbours: Neighbours, of: Template, found: ShellFit, tolerance: float) -> tuple[I64, F64]:
+    """Return how the root mean square distance of each atom follows its neighbours, to first order.
+
+    The fit is at its best, so that only the distances themselves count: the slope on neighbour j is e_j / (n rms), e_j
+    from its place to it, and on the atom itself minus the sum of these.
+
+    Parameters
+    ----------
+    position, neighbours, of, tolerance
+        As for `fit`.
+    found
+        What `fit` found.
+
+    Returns
+    -------
+    Neighbours, shape (atoms, neighbours of the template), -1 where there are fewer; slopes, shape (..., 3). NaN where
+    nothing fits, and where the distance is 0, about which it has no slope.
+    """
+    size = len(of.vector)
+    place = neighbours.start[:-1, None] + np.arange(size)
+    there = place < neighbours.start[1:, None]
+    index = np.where(there, np.append(neighbours.index, -1)[np.where(there, place, -1)], -1).astype(np.int64)
+    away = np.where(there[..., None], position[index] - position[:, None], 0.0)
+    count = there.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        limit = tolerance * np.linalg.norm(away, axis=2).sum(axis=1) / count
+        goal = np.einsum("nij,tj->nti", found.rotation, of.vector) * found.bond[:, None, None]
+        nearest = np.einsum("nki,nti->nkt", away, np.nan_to_num(goal)).argmax(axis=2)
+        rest = away - np.take_along_axis(goal, nearest[..., None], axis=1)
+        kept = there & (np.linalg.norm(rest, axis=2) < limit[:, None])
+        slope = np.where(kept[..., None], rest, 0.0) / (count * found.rms)[:, None, None]
+    slope[~(found.rms > 1e-9)] = np.nan
+    return index, slope
+
+
+def carried(index: I64, slope: F64, covariance: F64) -> F64:
+    """Return the standard error, shape (atoms,), that covariances of positions, (atoms, 3, 3), give through slopes."""
+    own = slope.sum(axis=1)
+    theirs = np.where((index >= 0)[..., None, None], covariance[index], 0.0)
+    variance = np.einsum("nki,nkij,nkj->n", slope, theirs, slope)
+    return np.asarray(np.sqrt(variance + np.einsum("ni,nij,nj->n", own, covariance, own)))
+
+
 @njit(nogil=True, cache=True)
 def _frame(first: F64, second: F64) -> F64:
     """Return a right-handed frame of unit columns, the first along a vector, the third across two."""

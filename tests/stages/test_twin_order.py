@@ -86,6 +86,22 @@ def test_too_few_neighbours_have_no_value(small_atoms: xr.Dataset) -> None:
         twin_order(small_atoms.isel(atom=slice(0, 1)))
 
 
+def test_errors_of_positions_scatter_the_values_as_far_as_told() -> None:
+    position, _ = stacked("ABCABAC", 7, noise=0.12)
+    full = within(position, 3.4).count == 12
+    sigma, generator = 0.02, np.random.default_rng(1)
+    covariance = np.tile(sigma**2 * np.eye(3), (len(position), 1, 1))
+    atoms = stamped(position).assign(covariance=(("atom", "axis", "axis2"), covariance, {"units": "angstrom**2"}))
+    told = twin_order(atoms.assign_coords(axis2=["x", "y", "z"]), cutoff=3.4)
+    shell = template(atoms.assign_coords(axis2=["x", "y", "z"]), cutoff=3.4)
+    moved = [stamped(position + sigma * generator.standard_normal(position.shape)) for _ in range(30)]
+    for name, one, stage in (("twin_order", told, twin_order), ("template_rmsd", shell, template)):
+        scatter = np.std([stage(each, cutoff=3.4)[name].values[full] for each in moved], axis=0, ddof=1)
+        ratio = scatter / one[f"{name}_error"].values[full]
+        assert np.sqrt(np.median(ratio**2)) == pytest.approx(1, abs=0.12)
+    assert np.isnan(twin_order(moved[0], cutoff=3.4)["twin_order_error"]).all()
+
+
 @pytest.mark.parametrize(("name", "cutoff"), [("MEA2", 3.439), ("HEA1", 3.6)])
 def test_the_sign_is_that_of_published_atoms(real_data: Callable[[str], Path], name: str, cutoff: float) -> None:
     """Of atoms with twelve neighbours that a published template fits to .29 angstrom."""

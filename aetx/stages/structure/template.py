@@ -9,7 +9,7 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, stage
-from aetx.core.atoms import finite_positions
+from aetx.core.atoms import covariances, finite_positions
 from aetx.core.shells import ShellParams, cutoff_of
 from aetx.kernels import shell_template
 from aetx.kernels.neighbours import within
@@ -48,6 +48,7 @@ def template(atoms: xr.Dataset, params: TemplateParams) -> xr.Dataset:
     `template_rotation` turns the cubic axes (of hcp: a1, across, c) to the lab's; it is one of those by which the
     crystal looks the same.
 
+    `template_rmsd_error` is what the covariances of the positions, where they are known, make of it to first order.
     NaN, and 0 matched, for atoms with fewer than three neighbours. Results are in memory.
 
     References
@@ -56,12 +57,14 @@ def template(atoms: xr.Dataset, params: TemplateParams) -> xr.Dataset:
     """
     position = finite_positions(f"{NAME}: atoms", atoms)
     cutoff = cutoff_of(NAME, position, params)
-    found = shell_template.fit(
-        position, within(position, cutoff), shell_template.template(params.structure), params.tolerance
-    )
+    neighbours, shell = within(position, cutoff), shell_template.template(params.structure)
+    found = shell_template.fit(position, neighbours, shell, params.tolerance)
+    slopes = shell_template.slopes(position, neighbours, shell, found, params.tolerance)
+    error = shell_template.carried(*slopes, covariances(atoms))
     length = {"units": "angstrom", "structure": params.structure, "cutoff": cutoff}
     return atoms.assign(
         template_rmsd=("atom", found.rms, length),
+        template_rmsd_error=("atom", error, length),
         template_mean=("atom", found.mean, length),
         template_largest=("atom", found.largest, length),
         template_matched=("atom", found.matched.astype(np.int32), {"units": "1"}),

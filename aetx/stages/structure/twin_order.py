@@ -7,10 +7,10 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, stage
-from aetx.core.atoms import finite_positions
+from aetx.core.atoms import covariances, finite_positions
 from aetx.core.shells import ShellParams, cutoff_of
 from aetx.kernels.neighbours import within
-from aetx.kernels.shell_template import fit, template
+from aetx.kernels.shell_template import carried, fit, slopes, template
 from aetx.model import ATOMS
 
 NAME = "structure.twin_order"
@@ -41,7 +41,9 @@ def twin_order(atoms: xr.Dataset, params: TwinOrderParams) -> xr.Dataset:
     than `tolerance` from every place counts as if it were just so far. Atoms of the surface are judged by the
     neighbours that they have: those of a flat {111} surface fit both, and tell nothing.
 
-    NaN where there are fewer than `least` neighbours. Results are in memory.
+    `_error` is what the covariances of the positions, where they are known, make of them to first order, without
+    correlations between atoms: it holds where errors are well below the values. NaN where there are fewer than `least`
+    neighbours. Results are in memory.
 
     References
     ----------
@@ -51,13 +53,23 @@ def twin_order(atoms: xr.Dataset, params: TwinOrderParams) -> xr.Dataset:
     position = finite_positions(f"{NAME}: atoms", atoms)
     cutoff = cutoff_of(NAME, position, params)
     neighbours = within(position, cutoff)
-    rmsd = {}
+    covariance = covariances(atoms)
+    least = neighbours.count >= params.least
+    rmsd, slope = {}, {}
     for name in ("fcc", "hcp"):
-        found = fit(position, neighbours, template(name), params.tolerance).rms
-        rmsd[name] = np.where(neighbours.count >= params.least, found, np.nan)
+        found = fit(position, neighbours, template(name), params.tolerance)
+        rmsd[name] = np.where(least, found.rms, np.nan)
+        index, slope[name] = slopes(position, neighbours, template(name), found, params.tolerance)
+    error = {
+        name: np.where(least, carried(index, one, covariance), np.nan)
+        for name, one in (slope | {"twin": slope["fcc"] - slope["hcp"]}).items()
+    }
     attrs = {"units": "angstrom", "cutoff": cutoff}
     return atoms.assign(
         fcc_rmsd=("atom", rmsd["fcc"], attrs),
+        fcc_rmsd_error=("atom", error["fcc"], attrs),
         hcp_rmsd=("atom", rmsd["hcp"], attrs),
+        hcp_rmsd_error=("atom", error["hcp"], attrs),
         twin_order=("atom", rmsd["fcc"] - rmsd["hcp"], attrs | {"sign": "below 0 as in fcc, above 0 as in hcp"}),
+        twin_order_error=("atom", error["twin"], attrs),
     )
