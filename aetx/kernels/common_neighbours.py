@@ -91,14 +91,14 @@ def _fixed(position: F64, order: I64, start: I64, index: I32, cutoff: float, out
 def _structure(position: F64, index: I32, cutoff: float) -> int:
     """Return the structure that 12 or 14 neighbours make, where two closer than the cutoff are bonded."""
     count, limit = index.size, cutoff * cutoff
-    bonded = np.zeros(OPEN, np.int64)
+    bonded, place = np.zeros(OPEN, np.int64), np.empty((3, OPEN))
     for a in range(count):
-        i = index[a]
+        for axis in range(3):
+            place[axis, a] = position[index[a], axis]
+    for a in range(count):
+        x, y, z = place[0, a], place[1, a], place[2, a]
         for b in range(a):
-            j = index[b]
-            square = (position[i, 0] - position[j, 0]) ** 2
-            square += (position[i, 1] - position[j, 1]) ** 2
-            square += (position[i, 2] - position[j, 2]) ** 2
+            square = (place[0, b] - x) ** 2 + (place[1, b] - y) ** 2 + (place[2, b] - z) ** 2
             if square < limit:
                 bonded[a] |= 1 << b
                 bonded[b] |= 1 << a
@@ -126,7 +126,14 @@ def _structure(position: F64, index: I32, cutoff: float) -> int:
 @njit(nogil=True, cache=True)
 def _signature(bonded: I64, among: int) -> tuple[int, int, int]:
     """Return the common neighbours of a bond, the bonds among these, and the bonds of their longest chain."""
-    total, longest, left = 0, 0, among
+    total, most = 0, 0
+    for b in range(OPEN):
+        if among >> b & 1:
+            bonds = _ones(bonded[b] & among)
+            total, most = total + bonds, max(most, bonds)
+    if total == 4:  # two bonds: a chain where they share an atom
+        return _ones(among), 2, most
+    longest, left = 0, among
     while left:
         chain = left & -left
         grown = 0
@@ -139,10 +146,9 @@ def _signature(bonded: I64, among: int) -> tuple[int, int, int]:
         for b in range(OPEN):
             if chain >> b & 1:
                 bonds += _ones(bonded[b] & chain)
-        total += bonds // 2
         longest = max(longest, bonds // 2)
         left &= ~chain
-    return _ones(among), total, longest
+    return _ones(among), total // 2, longest
 
 
 @njit(nogil=True, cache=True)
