@@ -43,7 +43,6 @@ class StepSection:
     sources: str
     summary: str
     params: list[tuple[str, str, bool, str]]
-    folded: bool
     cost: str
     shown: Shown
 
@@ -95,21 +94,18 @@ def write_report(
         "warnings": [(step.name, text) for step in steps for text in step.warnings],
         "beside": side_by_side(record, results, folder),
         "inputs": [InputSection(one, drawn.get(one.name, Shown())) for one in record.inputs],
-        "steps": [
-            _section(step, steps[:number], drawn.get(step.name, Shown()), known) for number, step in enumerate(steps)
-        ],
+        "steps": [_section(step, drawn.get(step.name, Shown()), known) for step in steps],
         "results": record.steps,
         "exports": [_export(name, record, folder) for name in record.exports],
     }
     return write(folder / "report.html", render("report.html", values).encode())
 
 
-def _section(step: StepRecord, earlier: list[StepRecord], drawn: Shown, registry: Registry) -> StepSection:
-    """Return the section of a step; a member of a list folds the parameters that the member before it has shown."""
-    folded = any(_stem(one.name) == _stem(step.name) and one.params == step.params for one in earlier)
+def _section(step: StepRecord, drawn: Shown, registry: Registry) -> StepSection:
+    """Return the section of a step."""
     found = _stage(step.stage, registry)
     sources = ", ".join(name for names in step.sources.values() for name in names)
-    return StepSection(step, sources, found.summary if found else "", _params(step, found), folded, _cost(step), drawn)
+    return StepSection(step, sources, found.summary if found else "", _params(step, found), _cost(step), drawn)
 
 
 def _stem(name: str) -> str:

@@ -220,14 +220,15 @@ def test_the_headline_of_a_list_is_the_mean_of_its_members() -> None:
     assert headline(record(steps=steps), given)["r1"] == pytest.approx(0.15)
 
 
-def test_members_of_a_list_fold_the_parameters_that_the_first_has_shown(tmp_path: Path) -> None:
-    params = [{"width": 1.0}, {"width": 1.0}, {"width": 2.0}]
+def test_parameters_are_folded_under_those_that_were_stated(tmp_path: Path) -> None:
+    params = [{"width": 1.0}, {"width": 0.3}]
     steps = [
         StepRecord(name=f"tile/{i}", stage="augment.gaussian", version=1, sources={}, params=one)
         for i, one in enumerate(params)
     ]
     page = write_report(record(steps=steps), {}, tmp_path).read_text("utf-8")
-    assert page.count("<details>") == 1
+    assert page.count("<details><summary>Parameters: <code>width</code> 1 Å</summary>") == 1
+    assert page.count("<details>") == 2
 
 
 def test_the_page_notes_the_headline_in_the_record_for_the_summary(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     takes={"atoms": ATOMS, "series": TILT_SERIES},
     gives=ATOMS,
     params=ImagesParams,
-    version=1,
+    version=2,
     forecast=_forecast,
 )
 def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, device: str) -> xr.Dataset:
@@ -269,7 +269,7 @@ class _Refinement:
         self._settle(found.fitted, 3)
         halves = Halves(self.seen, self.unseen, self.parts, self.state, self.begin)
         choice = chosen(halves, found.fitted, self.free, self.wishes, self.noise, self.prior, tolerance)
-        if choice.free == free:
+        if (choice.free, choice.prior) == (free, known):
             return choice
         unknowns = len(choice.free.of_atom)
         self._settle(choice.work, unknowns)
