@@ -80,7 +80,7 @@ def _picture(dataset: xr.Dataset, name: str, panels: list[Panel]) -> Picture:
     drawn, grid = None, np.atleast_1d(made.subplots(rows, columns)).ravel()
     veiled, errors = False, []
     for axes, (variable, pick, heading), image in zip(grid, panels, images, strict=False):
-        drawn = style.image(axes, np.ma.masked_invalid(image), extent, colours, (low, top))
+        drawn = style.image(axes, np.ma.masked_invalid(image), extent, colours, (low, top), style.INK)
         axes.set_facecolor(UNDEFINED)
         style.title(axes, heading)
         style.arrows(axes, across, up, style.INK)
@@ -103,7 +103,7 @@ def _picture(dataset: xr.Dataset, name: str, panels: list[Panel]) -> Picture:
         said.append(f"from {dataset.attrs['strain_reference']}; {dataset.attrs['strain_method']}")
     if panels[0][1] and dataset.attrs.get("strain_frame", LAB) != LAB:
         said.append(f"components: {dataset.attrs['strain_frame']}")
-    return Picture(f"field-{name}", text, "; ".join(said) + ".", made)
+    return Picture(f"field-{name}", text.capitalize(), "; ".join(said) + ".", made)
 
 
 def _sure(dataset: xr.Dataset) -> float:
