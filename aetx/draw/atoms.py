@@ -11,7 +11,6 @@ from scipy.spatial import cKDTree
 
 from aetx.draw import discs, style
 from aetx.draw.picture import Picture
-from aetx.model import positions
 
 DRAWN = 25_000
 """Most atoms drawn."""
@@ -31,10 +30,7 @@ FAR = 12.0
 
 def atoms(dataset: xr.Dataset) -> list[Picture]:
     """Return the pictures of a table of atoms."""
-    place = positions(dataset)
-    good = np.isfinite(place).all(axis=1)
-    kept = dataset.isel(atom=good)
-    place = place[good]
+    kept, place = discs.placed(dataset)
     if len(place) == 0:
         return []
     return [_projections(kept, place), *_section(kept, place), _distances(place), *_columns(kept)]

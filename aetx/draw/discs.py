@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.collections import EllipseCollection
 from matplotlib.lines import Line2D
 from scipy.spatial import cKDTree
 
 from aetx.draw import style
+from aetx.model import positions
 
 INDEX = {"x": 0, "y": 1, "z": 2}
 NARROWEST = 0.3
 """Least width of a panel, as a fraction of the widest: room for title and scale bar beside a flat specimen."""
+
+
+def placed(dataset: xr.Dataset) -> tuple[xr.Dataset, np.ndarray]:
+    """Return the atoms that have a place, and their places, shape (atoms, 3), angstrom."""
+    place = positions(dataset)
+    good = np.isfinite(place).all(axis=1)
+    return dataset.isel(atom=good), place[good]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from matplotlib.colors import Normalize, to_rgb
 
 from aetx.draw import discs, style
 from aetx.draw.picture import Picture
-from aetx.model import positions
 
 THICKNESS = 0.9
 """Thickness of a section in distances of nearest atoms."""
@@ -22,9 +21,7 @@ MARGIN = 98.0
 
 def order(dataset: xr.Dataset) -> list[Picture]:
     """Return a section for each kind of order that atoms have."""
-    place = positions(dataset)
-    good = np.isfinite(place).all(axis=1)
-    kept, place = dataset.isel(atom=good), place[good]
+    kept, place = discs.placed(dataset)
     if len(place) == 0:
         return []
     found = []

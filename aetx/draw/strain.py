@@ -11,7 +11,6 @@ from matplotlib.colors import Normalize, to_rgb
 from aetx.draw import discs, style
 from aetx.draw.atoms import THICKNESS
 from aetx.draw.picture import Picture
-from aetx.model import positions
 
 NAMES = {
     "volumetric": "volumetric strain",
@@ -27,9 +26,7 @@ UNKNOWN = "#c9ced4"
 
 def strain(dataset: xr.Dataset) -> list[Picture]:
     """Return a picture of each strain of the atoms, three sections coloured about zero."""
-    place = positions(dataset)
-    good = np.isfinite(place).all(axis=1)
-    kept, place = dataset.isel(atom=good), place[good]
+    kept, place = discs.placed(dataset)
     found = [name for name in NAMES if name in kept and kept[name].dims == ("atom",)]
     return [_sections(kept, place, name) for name in found if np.isfinite(kept[name].values).any()]
 

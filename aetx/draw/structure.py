@@ -11,7 +11,6 @@ from matplotlib.colors import to_rgb
 from aetx.draw import discs, style
 from aetx.draw.picture import Picture
 from aetx.draw.surface import outside, scaled
-from aetx.model import positions
 
 THICKNESS = 0.9
 """Thickness of a section in distances of nearest atoms."""
@@ -35,9 +34,7 @@ LEADING = 10
 
 def structure(dataset: xr.Dataset) -> list[Picture]:
     """Return the pictures of local structure, as far as atoms know it."""
-    place = positions(dataset)
-    good = np.isfinite(place).all(axis=1)
-    kept, place = dataset.isel(atom=good), place[good]
+    kept, place = discs.placed(dataset)
     if len(place) == 0:
         return []
     made = []

@@ -12,7 +12,6 @@ from matplotlib.colors import Normalize, to_rgb
 
 from aetx.draw import discs, style
 from aetx.draw.picture import Picture
-from aetx.model import positions
 
 FAMILIES = {"111": style.BLUE, "100": style.ORANGE, "110": style.GREEN}
 """Colours of families of facets."""
@@ -22,9 +21,7 @@ ROUGH, INNER = "#b9c1ca", "#e4e8ec"
 
 def surface(dataset: xr.Dataset) -> list[Picture]:
     """Return the pictures of facets, contact and curvature, as far as atoms know them."""
-    place = positions(dataset)
-    good = np.isfinite(place).all(axis=1)
-    kept, place = dataset.isel(atom=good), place[good]
+    kept, place = discs.placed(dataset)
     made = []
     if {"facet", "facet_family", "facet_atoms", "on_facet"} <= set(kept.variables) and len(place):
         made += [_facets(kept, place)]

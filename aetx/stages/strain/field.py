@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import dask.array as da
@@ -11,7 +10,8 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, stage
-from aetx.core.reference_lattice import Reference, reference_of
+from aetx.core.cube import cube_around
+from aetx.core.reference_lattice import reference_of
 from aetx.core.strain import (
     RegressionParams,
     attributes,
@@ -22,7 +22,6 @@ from aetx.core.strain import (
     method_of,
     told,
 )
-from aetx.errors import InputError, Problem
 from aetx.kernels import regression
 from aetx.model import FIELD, LATTICE
 
@@ -72,7 +71,7 @@ def field(lattice: xr.Dataset, params: FieldParams) -> xr.Dataset:
     J. Fan, I. Gijbels, Local Polynomial Modelling and Its Applications (1996), doi:10.1201/9780203748725.
     """
     reference = reference_of(NAME, lattice, params)
-    axes = _grid(reference, params)
+    axes = cube_around(f"{NAME}: lattice", reference.site, params.width, params.points, params.step)
     cloud, joined = cloud_of(NAME, reference, params), params.grains == "joined"
     centre, count = centre_of(reference, params), params.points
     density = regression.densities(cloud, reference.site, reference.grain, joined)
@@ -103,19 +102,6 @@ def field(lattice: xr.Dataset, params: FieldParams) -> xr.Dataset:
     places = {name: (name, one, {"units": "angstrom"}) for name, one in zip("xyz", axes, strict=True)}
     made = xr.Dataset(variables, coords={**places, "axis": ["x", "y", "z"], "axis2": ["x", "y", "z"]})
     return made.assign_attrs(attributes(reference, params, centre) | method_of(params, cloud))
-
-
-def _grid(reference: Reference, params: FieldParams) -> tuple[np.ndarray, ...]:
-    """Return the axes x, y, z of a cube around the atoms whose points are multiples of its step."""
-    low, high = reference.site.min(axis=0) - params.width, reference.site.max(axis=0) + params.width
-    extent = float((high - low).max())
-    step = params.step or max(extent, params.width) / max(1, params.points - 2)
-    if (params.points - 2) * step < extent * (1 - 1e-9):
-        wanted = f"at least {math.ceil(extent / step) + 2}, so that the atoms fit"
-        problem = Problem(f"{NAME}: lattice", "points", f"{params.points}", wanted, "raise 'points', or 'step'")
-        raise InputError(problem)
-    first = np.round((low + high) / 2 / step) - params.points // 2
-    return tuple((first[k] + np.arange(params.points)) * step for k in range(3))
 
 
 def _block(

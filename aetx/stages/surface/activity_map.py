@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from aetx.core import Forecast, InputSizes, Length, Params, stage
 from aetx.core.atoms import finite_positions
+from aetx.core.cube import cube_around
 from aetx.core.facets import facets_of
 from aetx.core.surface_strain import correlation
 from aetx.errors import InputError, Problem
@@ -87,7 +87,7 @@ def activity_map(lattice: xr.Dataset, params: ActivityMapParams) -> xr.Dataset:
     names = [name for name in ("activity", "surface_strain") if name in lattice]
     values = [np.ones(len(place)), *(lattice[name].values[shown] for name in names)]
     values.append(lattice["activity_model_error"].values[shown])
-    axes = _grid(position, params)
+    axes = cube_around(WHERE, position, 2 * params.width, params.points, params.step)
     grid = np.array([axis[0] for axis in axes]), float(axes[0][1] - axes[0][0]), params.points, params.width
     sums = spread(place, np.stack(values, axis=1), *grid)
     first, second, shared = _shared(lattice, np.flatnonzero(shown), names)
@@ -127,18 +127,6 @@ def _shared(lattice: xr.Dataset, atom: I64, names: list[str]) -> tuple[I64, I64,
         error = lattice[f"{name}_error"].values * (sign if name == "activity" else 1.0)
         columns.append(common * error[first] * error[second])
     return row[first], row[second], np.stack(columns, axis=1)
-
-
-def _grid(position: F64, params: ActivityMapParams) -> list[F64]:
-    """Return the axes x, y, z of a cube around all atoms, whose points are multiples of its step."""
-    low, high = position.min(axis=0) - 2 * params.width, position.max(axis=0) + 2 * params.width
-    extent = float((high - low).max())
-    step = extent / max(1, params.points - 2) if params.step is None else params.step
-    if (params.points - 2) * step < extent * (1 - 1e-9):
-        wanted = f"at least {math.ceil(extent / step) + 2}, so that the atoms fit"
-        raise InputError(Problem(WHERE, "points", f"{params.points}", wanted, "raise 'points', or 'step'"))
-    first = np.round((low + high) / 2 / step) - params.points // 2
-    return [(first[k] + np.arange(params.points)) * step for k in range(3)]
 
 
 def _family(lattice: xr.Dataset) -> NDArray[np.str_]:
