@@ -11,6 +11,9 @@ from aetx.errors import InputError, Problem
 
 F64 = NDArray[np.float64]
 
+SPARE = 3
+"""Points more than steps between the sides: one for the last, two because the middle is a multiple of the step."""
+
 
 def cube_around(field: str, position: F64, margin: float, points: int, step: float | None) -> tuple[F64, F64, F64]:
     """Return the axes x, y, z of a cube around atoms, angstrom, whose points are multiples of its step.
@@ -35,9 +38,9 @@ def cube_around(field: str, position: F64, margin: float, points: int, step: flo
     """
     low, high = position.min(axis=0) - margin, position.max(axis=0) + margin
     extent = float((high - low).max())
-    chosen = extent / max(1, points - 2) if step is None else step
-    if (points - 2) * chosen < extent * (1 - 1e-9):
-        wanted = f"at least {math.ceil(extent / chosen) + 2}, so that the atoms fit"
+    chosen = extent / max(1, points - SPARE) if step is None else step
+    if (points - SPARE) * chosen < extent * (1 - 1e-9):
+        wanted = f"at least {math.ceil(extent / chosen) + SPARE}, so that the atoms fit"
         raise InputError(Problem(field, "points", f"{points}", wanted, "raise 'points', or 'step'"))
     first = np.round((low + high) / 2 / chosen) - points // 2
     x, y, z = ((first[k] + np.arange(points)) * chosen for k in range(3))

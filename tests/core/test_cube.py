@@ -23,5 +23,5 @@ def test_all_atoms_and_their_margin_are_inside(step: float | None) -> None:
 
 
 def test_too_few_points_are_refused_with_the_number_that_fits() -> None:
-    with pytest.raises(InputError, match="at least 26"):
-        cube_around("here", ATOMS, 2.0, 25, 0.5)
+    with pytest.raises(InputError, match="at least 27"):
+        cube_around("here", ATOMS, 2.0, 26, 0.5)

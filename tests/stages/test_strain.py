@@ -282,7 +282,7 @@ def test_the_grid_holds_all_atoms_or_says_how_many_points_it_takes() -> None:
     assert made["x"].values[-1] > EDGE * (BALL[:, 0].max() + 30)
     step = field(given, points=80, step=0.5)["x"].diff("x").values
     np.testing.assert_allclose(step, 0.5)
-    with pytest.raises(InputError, match="at least 52, so that the atoms fit"):
+    with pytest.raises(InputError, match="at least 53, so that the atoms fit"):
         field(given, points=20, step=0.5)
 
 
