@@ -34,6 +34,8 @@ class Rules:
     """Least height of a new site, over that of the faintest atom to expect, if its neighbours made room for it."""
     separation: float = 1.6
     """Least distance of two atoms, angstrom."""
+    two: float = 1.5
+    """Sum of the heights of two sites that are too close, over the usual one, from which the images hold two atoms."""
     doubt: float = 2.5
     """How far below the usual height, in its robust standard deviations, a site is taken out once to see whether the
     images ask for it again."""

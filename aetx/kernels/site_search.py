@@ -22,12 +22,10 @@ HOPELESS = 0.5
 FIRST = Plan(rounds=12, inner=15, tolerance=0.05)
 """How far the poses are fitted before any site is judged: wrong ones make true atoms look false."""
 FAINT, FAINTEST = 2.5, 0.3
-"""How far below the usual height the faintest atom to expect stands, in standard deviations of what is known of
-heights, and the least that it may be, over the usual one."""
+"""How far from the usual height the faintest and the brightest atom to expect stand, in standard deviations of what is
+known of heights, and the least that the faintest may be, over the usual one."""
 CLEARLY = 1.5
 """Ratio of the heights of two atoms that are too close from which the higher one stays where it is."""
-TWO = 1.5
-"""Sum of the heights of two sites that are too close, over the usual one, from which the images hold two atoms."""
 CALM = 4
 """Every how many rounds sites are doubted though others still change."""
 MANY = 0.5
@@ -79,7 +77,8 @@ def search(
         When all sites would go.
     """
     spread = prior.height if prior and free.heights == "each" else 0.0
-    rules = replace(rules, hint=rules.hint * float(np.clip(1.0 - FAINT * spread, FAINTEST, 1.0)))
+    far = FAINT * spread
+    rules = replace(rules, hint=rules.hint * float(np.clip(1.0 - far, FAINTEST, 1.0)), two=max(rules.two, 1.0 + far))
     terms = Terms(scene, noise, rules, free, prior, np.zeros((0, 3)) if barred is None else barred)
     short = replace(plan or Plan(rounds=4, inner=12, tolerance=0.1), rounds=2)
     work = _Search(terms, state, short, np.zeros(0, np.int64) if kept is None else kept)
@@ -199,11 +198,11 @@ def heights(scene: Scene, state: State, noise: Noise, whole: State | None = None
 def pruned(state: State, relative: F64, rules: Rules, kept: NDArray[np.integer]) -> tuple[State, list[Entry]]:
     """Return the atoms without those that explain too little, and pairs that share one atom made one."""
     stays = np.ones(len(relative), bool)
-    position = state.position.copy()
+    position, relative = state.position.copy(), relative.copy()
     entries: list[Entry] = []
     fixed = np.isin(state.number, kept)
     for i, k in sorted(cKDTree(position).query_pairs(rules.separation)):
-        if not (stays[i] and stays[k]) or not relative[[i, k]].sum() < TWO:
+        if not (stays[i] and stays[k]) or not relative[[i, k]].sum() < rules.two:
             continue
         first, second = (i, k) if (fixed[i], relative[i]) >= (fixed[k], relative[k]) else (k, i)
         if fixed[second]:
@@ -214,6 +213,7 @@ def pruned(state: State, relative: F64, rules: Rules, kept: NDArray[np.integer])
         stays[second] = False
         reason = "closer to another atom than the separation"
         entries.append(entry("merged", reason, state, second, relative[second]))
+        relative[first] += relative[second]
     weak = stays & (relative < HOPELESS * rules.least) & ~fixed
     order = np.flatnonzero(weak)[np.argsort(relative[weak], kind="stable")]
     near = cKDTree(position)

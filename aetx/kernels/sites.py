@@ -25,8 +25,8 @@ SLAB = 8
 """Planes of the grid that are looked at together."""
 
 
-OFF, LEAST = 1.4, 0.05
-"""How far from an atom is looked where none is, in separations, and the least part of information that is left."""
+OFF, LEAST, MOST = 1.4, 0.05, 0.6
+"""How far from an atom is looked where none is, in separations, and the least and the most that may be left."""
 MEDIAN = 0.4549
 """Of the square of a normal variable of variance 1."""
 
@@ -106,17 +106,18 @@ def at(scene: Scene, state: State, found: Evidence, place: F64, tilts: Sequence[
 
 
 def left_over(scene: Scene, state: State, found: Evidence, separation: float) -> float:
-    """Return which part of the information about a new atom is left once all others are fitted, at most 1.
+    """Return which part of the information about a new atom is left once all others are fitted.
 
     They fit a part of the noise too: where no atom is, the squares of the score are by this part smaller than the
-    information says. So much of the height of a missing atom, too, its neighbours do not take over.
+    information says. So much of the height of a missing atom, too, its neighbours do not take over. Where the atoms do
+    not yet explain the images more is left over, which tells nothing of that: `MOST` then.
     """
     off = OFF * separation * np.concatenate([np.eye(3), -np.eye(3)])
     place = (state.position[:, None] + off).reshape(-1, 3)
     place = place[cKDTree(state.position).query(place)[0] > separation]
     score, information = at(scene, state, found, place, range(len(state.turned)))
     square = score[information > 0] ** 2 / information[information > 0]
-    return float(np.clip(np.median(square) / MEDIAN, LEAST, 1.0)) if square.size else 1.0
+    return float(np.clip(np.median(square) / MEDIAN, LEAST, MOST)) if square.size else MOST
 
 
 def _alone(state: State, place: F64) -> State:

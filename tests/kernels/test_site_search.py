@@ -249,6 +249,14 @@ def test_pairs_that_are_too_close_merge_at_their_centre_of_height() -> None:
     made, entries = pruned(state, relative, Rules(), np.array([1, 3]))
     assert [(one.action, one.number) for one in entries] == [("merged", 0)]
     assert_allclose(made.position[0], [1, 0, 0])
+    kept, none = pruned(state, np.array([0.9, 0.8, 1.0, 1.0]), Rules(), np.zeros(0, int))
+    assert not none, "the images hold two atoms"
+    assert_array_equal(kept.position, place)
+    _, bright = pruned(state, np.array([0.9, 0.8, 1.0, 1.0]), Rules(two=1.8), np.zeros(0, int))
+    assert [one.action for one in bright] == ["merged"]
+    three = state_of(np.array([[0.0, 0, 0], [1.0, 0, 0], [-1.0, 0, 0], [10.0, 0, 0]]), turned(2))
+    _, one = pruned(three, np.array([0.6, 0.7, 0.7, 1.0]), Rules(), np.zeros(0, int))
+    assert [entry.action for entry in one] == ["merged"], "three sites of two atoms become two"
     both, none = pruned(state, relative, Rules(), np.arange(4))
     assert not none
     assert_array_equal(both.position, place)
