@@ -21,7 +21,7 @@ HOPELESS = 0.5
 """Height below which a site is taken away without asking again, over the least one."""
 FIRST = Plan(rounds=12, inner=15, tolerance=0.05)
 """How far the poses are fitted before any site is judged: wrong ones make true atoms look false."""
-FAINT, FAINTEST = 2.5, 0.3
+FAINT, FAINTEST = 2.5, 0.15
 """How far from the usual height the faintest and the brightest atom to expect stand, in standard deviations of what is
 known of heights, and the least that the faintest may be, over the usual one."""
 CLEARLY = 1.5

@@ -25,7 +25,7 @@ SLAB = 8
 """Planes of the grid that are looked at together."""
 
 
-OFF, LEAST, MOST = 1.4, 0.05, 0.6
+OFF, LEAST, MOST = 1.4, 0.05, 1.0
 """How far from an atom is looked where none is, in separations, and the least and the most that may be left."""
 MEDIAN = 0.4549
 """Of the square of a normal variable of variance 1."""
