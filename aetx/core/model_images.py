@@ -98,14 +98,15 @@ def problem_of(
         require_elements(stage, numbers, "set profile: gaussian")
     species, sort = np.unique(numbers, return_inverse=True)
     turned, shift, scale, background, stretch = _poses(atoms, series)
-    part = _part(position, turned, shift, series, step, margin)
+    shown = np.einsum("nk,tkl->tnl", position, turned)[:, :, :2] + shift[:, None]
+    part = _part(shown, series, step, margin)
     images, seen = _images(stage, series, part)
     corner = np.array([float(series[axis][part[i].start]) for axis, i in (("x", 1), ("y", 0))])
     if extended:
         seen = _among(stage, position / step, turned, Grid(images.shape[1:], tuple(corner[::-1] / step)), step, seen)
     wide = _widths(atoms, width)
     weight, spread = _mixtures(species, profile, float(wide.min()))
-    spare = _spare(position, turned, shift, corner, images.shape[1:], step) - margin / 2  # for atoms that move or come
+    spare = _spare(shown - corner, images.shape[1:], step) - margin / 2  # for atoms that move or come
     padding, padded, transfer = _transfer(species, profile, images.shape[1:], step, spare)
     scene = Scene(
         images,
@@ -193,11 +194,8 @@ def _poses(atoms: xr.Dataset, series: xr.Dataset) -> tuple[F64, F64, F64, F64 | 
     return rotations(series), np.zeros((count, 2)), np.ones(count), None, np.zeros((count, 3))
 
 
-def _part(
-    position: F64, turned: F64, shift: F64, series: xr.Dataset, step: float, margin: float
-) -> tuple[slice, slice]:
-    """Return the rows and columns that the atoms reach at any tilt."""
-    seen = np.einsum("nk,tkl->tnl", position, turned)[:, :, :2] + shift[:, None]
+def _part(seen: F64, series: xr.Dataset, step: float, margin: float) -> tuple[slice, slice]:
+    """Return the rows and columns that atoms, seen at (tilts, atoms, 2), reach at any tilt."""
     made = []
     for axis, column in (("y", 1), ("x", 0)):
         first, size = float(series[axis][0]), series.sizes[axis]
@@ -257,9 +255,11 @@ def _heights(atoms: xr.Dataset, numbers: NDArray[np.int32], images: NDArray[np.f
     return np.asarray(total * share / share.sum(), float)
 
 
-def _spare(position: F64, turned: F64, shift: F64, corner: F64, shape: tuple[int, ...], step: float) -> float:
-    """Return how far inside the images the atoms stay at all tilts, angstrom; below 0 where one is outside."""
-    seen = np.einsum("nk,tkl->tnl", position, turned)[:, :, :2] + shift[:, None] - corner
+def _spare(seen: F64, shape: tuple[int, ...], step: float) -> float:
+    """Return how far inside the images atoms stay at all tilts, angstrom; below 0 where one is outside.
+
+    `seen` are their places from the first pixel, (tilts, atoms, 2).
+    """
     far = step * (np.array(shape[::-1]) - 1)
     return float(min(seen.min(), (far - seen).min()))
 

@@ -22,8 +22,6 @@ LABELS = ("grain", "sector")
 """Numbers of parts that are told apart by colour, the first that is there; below 0 where an atom is in none."""
 MOST_LABELS = 6
 """Most parts that are told apart: there are no more colours."""
-THICKNESS = 0.9
-"""Thickness of a section in distances of nearest atoms."""
 FAR = 12.0
 """Greatest pair distance, angstrom."""
 
@@ -68,14 +66,12 @@ def _section(dataset: xr.Dataset, place: np.ndarray) -> list[Picture]:
     if arrows is not None:  # paler, so that the arrows stand out
         names, colour = {name: style.pale(one) for name, one in names.items()}, style.PALE + (1 - style.PALE) * colour
     made, panels = discs.panels(place, False)
-    thick = THICKNESS * discs.nearest(place)
+    thick = discs.THICKNESS * discs.nearest(place)
     said = [f"Atoms within {thick / 2:.1f} Å of the plane through the middle"]
     vector = None if arrows is None else dataset[arrows].sel(axis=["x", "y", "z"]).transpose("atom", "axis").values
     magnified = 1.0 if vector is None else discs.magnification(vector, discs.nearest(place))
     for panel in panels:
-        depth = panel.towards_reader(place)
-        near = np.flatnonzero(np.abs(depth - discs.plane(depth, thick)) <= thick / 2)
-        near = near[np.argsort(depth[near], kind="stable")]
+        near = discs.cut(panel, place, thick)
         discs.draw(panel, place[near], colour[near])
         if vector is not None:
             discs.arrows(panel, place[near], vector[near] * magnified)

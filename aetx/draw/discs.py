@@ -16,6 +16,8 @@ from aetx.draw import style
 from aetx.model import positions
 
 INDEX = {"x": 0, "y": 1, "z": 2}
+THICKNESS = 0.9
+"""Thickness of a section in distances of nearest atoms."""
 NARROWEST = 0.3
 """Least width of a panel, as a fraction of the widest: room for title and scale bar beside a flat specimen."""
 
@@ -134,6 +136,23 @@ def plane(depth: np.ndarray, thick: float) -> float:
     held = np.searchsorted(ordered, tried + thick / 2) - np.searchsorted(ordered, tried - thick / 2)
     best = np.flatnonzero(held >= 0.98 * held.max())
     return float(tried[best[np.argmin(np.abs(tried[best] - middle))]])
+
+
+def cut(panel: Panel, place: np.ndarray, thick: float) -> np.ndarray:
+    """Return the atoms of a section through the middle, the nearest to the reader last."""
+    depth = panel.towards_reader(place)
+    near = np.flatnonzero(np.abs(depth - plane(depth, thick)) <= thick / 2)
+    return near[np.argsort(depth[near], kind="stable")]
+
+
+def sections(place: np.ndarray, rgb: np.ndarray, colour_bar: bool) -> tuple[Any, list[Panel]]:
+    """Return a figure with three sections through the middle of atoms, in colours of shape (atoms, 3)."""
+    made, found = panels(place, colour_bar)
+    thick = THICKNESS * nearest(place)
+    for panel in found:
+        near = cut(panel, place, thick)
+        draw(panel, place[near], rgb[near])
+    return made, found
 
 
 def legend(made: Any, names: Mapping[str, str]) -> None:

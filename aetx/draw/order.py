@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib import colormaps
@@ -13,8 +11,6 @@ from matplotlib.colors import Normalize, to_rgb
 from aetx.draw import discs, style
 from aetx.draw.picture import Picture
 
-THICKNESS = 0.9
-"""Thickness of a section in distances of nearest atoms."""
 MARGIN = 98.0
 """Percentile of the sizes of a signed value at which its colours end."""
 
@@ -82,9 +78,9 @@ def _section(
     mapped = ScalarMappable(scale, colormaps[colours])
     rgb = np.asarray(mapped.to_rgba(np.nan_to_num(value))[:, :3], float)
     rgb[~np.isfinite(value)] = to_rgb(style.LINE)
-    made, panels = _drawn(place, rgb, True)
+    made, panels = discs.sections(place, rgb, True)
     style.colour_bar(made, mapped, [panel.axes for panel in panels], label)
-    thick = THICKNESS * discs.nearest(place)
+    thick = discs.THICKNESS * discs.nearest(place)
     caption = f"Atoms within {thick / 2:.1f} Å of the plane through the middle. {said}"
     return Picture(name, title, caption, made)
 
@@ -92,21 +88,10 @@ def _section(
 def _parts(place: np.ndarray, part: np.ndarray, name: str, title: str, what: str) -> Picture:
     colours = np.array([to_rgb(one) for one in style.SERIES])
     rgb = np.where((part >= 0)[:, None], colours[part % len(colours)], np.array(to_rgb(style.LINE)))
-    made, _ = _drawn(place, rgb, False)
+    made, _ = discs.sections(place, rgb, False)
     inside = int((part >= 0).sum())
     caption = (
         f"{what} hold {inside} of {len(part)} atoms; colours repeat. Grey: in none. "
-        f"Atoms within {THICKNESS * discs.nearest(place) / 2:.1f} Å of the plane through the middle."
+        f"Atoms within {discs.THICKNESS * discs.nearest(place) / 2:.1f} Å of the plane through the middle."
     )
     return Picture(name, title, caption, made)
-
-
-def _drawn(place: np.ndarray, rgb: np.ndarray, colour_bar: bool) -> tuple[Any, list[discs.Panel]]:
-    made, panels = discs.panels(place, colour_bar)
-    thick = THICKNESS * discs.nearest(place)
-    for panel in panels:
-        depth = panel.towards_reader(place)
-        near = np.flatnonzero(np.abs(depth - discs.plane(depth, thick)) <= thick / 2)
-        near = near[np.argsort(depth[near], kind="stable")]
-        discs.draw(panel, place[near], rgb[near])
-    return made, panels

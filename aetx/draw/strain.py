@@ -9,7 +9,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 
 from aetx.draw import discs, style
-from aetx.draw.atoms import THICKNESS
 from aetx.draw.picture import Picture
 
 NAMES = {
@@ -37,15 +36,9 @@ def _sections(dataset: xr.Dataset, place: np.ndarray, name: str) -> Picture:
     mapped = ScalarMappable(Normalize(-top, top, clip=True), colormaps[style.SIGNED])
     rgb = mapped.to_rgba(np.nan_to_num(values))[:, :3]
     rgb[~np.isfinite(values)] = to_rgb(UNKNOWN)
-    made, panels = discs.panels(place, True)
-    thick = THICKNESS * discs.nearest(place)
-    for panel in panels:
-        depth = panel.towards_reader(place)
-        near = np.flatnonzero(np.abs(depth - discs.plane(depth, thick)) <= thick / 2)
-        near = near[np.argsort(depth[near], kind="stable")]
-        discs.draw(panel, place[near], rgb[near])
+    made, panels = discs.sections(place, rgb, True)
     style.colour_bar(made, mapped, [panel.axes for panel in panels], f"{NAMES[name]} (%)")
-    said = [f"Atoms within {thick / 2:.1f} Å of the plane through the middle"]
+    said = [f"Atoms within {discs.THICKNESS * discs.nearest(place) / 2:.1f} Å of the plane through the middle"]
     if not np.isfinite(values).all():
         said.append("grey: not known")
     error = 100 * dataset[f"{name}_error"].values if f"{name}_error" in dataset else np.full(values.shape, np.nan)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.colors import to_rgb
@@ -12,8 +10,6 @@ from aetx.draw import discs, style
 from aetx.draw.picture import Picture
 from aetx.draw.surface import outside, scaled
 
-THICKNESS = 0.9
-"""Thickness of a section in distances of nearest atoms."""
 COLOURS = {
     "other": "#c6ccd3",
     "fcc": style.BLUE,
@@ -55,7 +51,7 @@ def structure(dataset: xr.Dataset) -> list[Picture]:
 
 def _crystals(dataset: xr.Dataset, place: np.ndarray) -> Picture:
     rgb, counts = _by_structure(dataset)
-    made = _section(place, rgb, False)[0]
+    made = discs.sections(place, rgb, False)[0]
     discs.legend(made, {f"{name}: {count}": COLOURS[name] for name, count in counts.items()})
     method = str(dataset["structure"].attrs.get("method", "")).upper()
     told = ", ".join(f"{100 * count / len(place):.1f} % {name}" for name, count in counts.items())
@@ -79,7 +75,7 @@ def _by_structure(dataset: xr.Dataset) -> tuple[np.ndarray, dict[str, int]]:
 def _order(dataset: xr.Dataset, place: np.ndarray, name: str) -> Picture:
     value = dataset[name].values
     rgb, mapped = scaled(value, style.VALUES, style.limits(value, 1, 99))
-    made, panels = _section(place, rgb, True)
+    made, panels = discs.sections(place, rgb, True)
     text = "order over that of fcc" if name == "bond_order" else name.replace("_", " ")
     style.colour_bar(made, mapped, [panel.axes for panel in panels], text)
     known = value[np.isfinite(value)]
@@ -153,17 +149,5 @@ def _cells(dataset: xr.Dataset) -> Picture:
     return Picture("voronoi", "Voronoi cells", caption, made)
 
 
-def _section(place: np.ndarray, rgb: np.ndarray, colour_bar: bool) -> tuple[Any, list[discs.Panel]]:
-    """Draw the atoms near the plane through the middle, along three directions."""
-    made, panels = discs.panels(place, colour_bar)
-    thick = THICKNESS * discs.nearest(place)
-    for panel in panels:
-        depth = panel.towards_reader(place)
-        near = np.flatnonzero(np.abs(depth - discs.plane(depth, thick)) <= thick / 2)
-        near = near[np.argsort(depth[near], kind="stable")]
-        discs.draw(panel, place[near], rgb[near])
-    return made, panels
-
-
 def _cut(place: np.ndarray) -> str:
-    return f"Atoms within {THICKNESS * discs.nearest(place) / 2:.1f} Å of the plane through the middle."
+    return f"Atoms within {discs.THICKNESS * discs.nearest(place) / 2:.1f} Å of the plane through the middle."

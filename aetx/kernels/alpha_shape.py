@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.spatial import Delaunay, QhullError
 
-from aetx.kernels.surface import circumradius, outside
+from aetx.kernels.surface import circumradius, outside, tessellated
 
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
@@ -70,10 +69,7 @@ def body(position: F64, radius: float) -> Body:
     ----------
     H. Edelsbrunner, E. P. Muecke, ACM Trans. Graph. 13, 43 (1994), doi:10.1145/174462.156635.
     """
-    try:
-        cells = Delaunay(position) if len(position) > 4 else None
-    except QhullError:
-        cells = None
+    cells = tessellated(position)
     if cells is None:
         return Body(position, np.empty((0, 4), np.int32), np.empty(0))
     kept = circumradius(position[cells.simplices]) <= radius

@@ -80,10 +80,10 @@ def excess(linear: Linear, residuals: F32, drawn: Drawn) -> Excess:
     expected = np.stack([_disagreement(told, one[..., :2]) for one in drawn.scores])
     each = expected.sum(axis=1)
     noise = float(each.var(axis=0, ddof=1).mean())
-    typical = _drawn_to_mean(each.mean(axis=0), noise / len(each))
+    typical = drawn_to_mean(each.mean(axis=0), noise / len(each))
     raw = _ratio(found.sum(axis=0), typical)
     of_noise = noise * float((raw.mean() / typical.mean()) ** 2)
-    return Excess(_ratio(found.sum(axis=1), expected.mean(axis=0).sum(axis=1)), _drawn_to_mean(raw, of_noise), raw)
+    return Excess(_ratio(found.sum(axis=1), expected.mean(axis=0).sum(axis=1)), drawn_to_mean(raw, of_noise), raw)
 
 
 def _disagreement(told: F64, score: F64) -> F64:
@@ -100,7 +100,7 @@ def _ratio(found: F64, expected: F64) -> F64:
     return np.divide(found, expected, out=np.ones_like(found), where=expected > 0)
 
 
-def _drawn_to_mean(values: F64, noise: float) -> F64:
+def drawn_to_mean(values: F64, noise: float) -> F64:
     """Return values drawn towards their mean, as far as noise of a given variance spreads them (empirical Bayes)."""
     mean, spread = values.mean(), float(values.var())
     share = max(spread - noise, 0.0) / spread if spread > 0 else 0.0

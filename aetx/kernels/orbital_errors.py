@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from aetx.kernels.model_error import drawn_to_mean
 from aetx.kernels.orbital_fit import Metric, solve
 from aetx.kernels.orbital_system import Data, Freedom, Total, each
 from aetx.kernels.orbitals import SHIFT_X, TURN_X, Model, Told, Unknowns, View
@@ -66,9 +67,8 @@ def covariance(errors: F64) -> F64:
         return np.zeros((atoms, 3, 3))
     inverse = np.linalg.pinv(shape)
     size = np.einsum("sna,ab,snb->n", errors, inverse, errors) / (3 * samples)
-    mean, spread, chance = size.mean(), size.var(), 2.0 * size.mean() ** 2 / (3 * samples)
-    share = max(spread - chance, 0.0) / spread if spread > 0 else 0.0
-    made: F64 = (mean + share * (size - mean))[:, None, None] * shape
+    chance = 2.0 * float(size.mean()) ** 2 / (3 * samples)
+    made: F64 = drawn_to_mean(size, chance)[:, None, None] * shape
     return made
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import Delaunay, QhullError
+from scipy.spatial import Delaunay
 
-from aetx.kernels.surface import circumradius
+from aetx.kernels.surface import circumradius, tessellated
 
 F64 = NDArray[np.float64]
 
@@ -32,10 +32,7 @@ def shrink_radius(position: F64, shrink: float) -> float:
     shrink
         From 0 to 1.
     """
-    try:
-        cells = Delaunay(position) if len(position) > 4 else None
-    except QhullError:
-        cells = None
+    cells = tessellated(position)
     if cells is None:
         return float("nan")
     radius = circumradius(position[cells.simplices])

@@ -42,10 +42,7 @@ def surface(position: F64, radius: float) -> Mask:
     ----------
     H. Edelsbrunner, E. P. Muecke, ACM Trans. Graph. 13, 43 (1994), doi:10.1145/174462.156635.
     """
-    try:
-        cells = Delaunay(position) if len(position) > 4 else None
-    except QhullError:
-        cells = None
+    cells = tessellated(position)
     if cells is None:
         return np.ones(len(position), bool)
     kept = circumradius(position[cells.simplices]) <= radius
@@ -57,6 +54,14 @@ def surface(position: F64, radius: float) -> Mask:
         across = kept & touches[:, corner]
         found[np.delete(cells.simplices[across], corner, axis=1)] = True
     return found
+
+
+def tessellated(position: F64) -> Delaunay | None:
+    """Return the Delaunay tetrahedra of points, shape (points, 3); None where points have no inside."""
+    try:
+        return Delaunay(position) if len(position) > 4 else None
+    except QhullError:
+        return None
 
 
 def circumradius(corners: F64) -> F64:
