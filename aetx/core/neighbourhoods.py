@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -16,7 +15,7 @@ from aetx.core.atoms import covariances, finite_positions
 from aetx.core.params import Length, Params
 from aetx.core.shells import ShellParams, cutoff_of
 from aetx.errors import InputError, Problem
-from aetx.kernels.neighbours import Adjacency, arranged, first_minimum
+from aetx.kernels.neighbours import Adjacency, arranged
 from aetx.kernels.propagation import drawn_error
 from aetx.kernels.voronoi import Cells, cells
 
@@ -97,7 +96,7 @@ def neighbourhoods(stage: str, atoms: xr.Dataset, params: NeighbourhoodParams) -
     position = finite_positions(f"{stage}: atoms", atoms)
     if params.shell == "listed":
         return Neighbourhoods(position, np.arange(len(position)), _listed(stage, atoms), {})
-    cutoff = cutoff_of(stage, position, params)
+    cutoff = cutoff_of(stage, position, params.cutoff)
     return Neighbourhoods(position, *arranged(position, cutoff), {"cutoff": cutoff})
 
 
@@ -131,10 +130,7 @@ def cells_of(stage: str, position: F64, params: FaceParams) -> tuple[Cells, floa
     params
         Which faces count.
     """
-    reach = params.reach if params.reach is not None else first_minimum(position)
-    if not math.isfinite(reach):
-        found, fix = f"{len(position)} atoms without a first shell of neighbours", "state 'reach'"
-        raise InputError(Problem(f"{stage}: atoms", "position", found, "a minimum of g(r)", fix))
+    reach = cutoff_of(stage, position, params.reach, "reach")
     return cells(position, reach, params.least), reach
 
 

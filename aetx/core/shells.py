@@ -23,7 +23,7 @@ class ShellParams(Params):
     )
 
 
-def cutoff_of(stage: str, position: F64, params: ShellParams) -> float:
+def cutoff_of(stage: str, position: F64, stated: float | None, name: str = "cutoff") -> float:
     """Return the distance within which atoms are neighbours, angstrom; refuse atoms whose g(r) has no first minimum.
 
     Parameters
@@ -32,12 +32,16 @@ def cutoff_of(stage: str, position: F64, params: ShellParams) -> float:
         Who asks.
     position
         Shape (atoms, 3), angstrom.
-    params
-        May state it.
+    stated
+        It, if a parameter states it.
+    name
+        That parameter.
     """
-    found = params.cutoff if params.cutoff is not None else first_minimum(position)
+    found = stated if stated is not None else first_minimum(position)
     if not math.isfinite(found):
         wanted = "a second shell of neighbours, to tell where the first one ends"
-        problem = Problem(f"{stage}: atoms", "position", f"{len(position)} atoms without one", wanted, "state 'cutoff'")
+        problem = Problem(
+            f"{stage}: atoms", "position", f"{len(position)} atoms without one", wanted, f"state '{name}'"
+        )
         raise InputError(problem)
     return found

@@ -55,6 +55,6 @@ def cna(atoms: xr.Dataset, params: CnaParams) -> xr.Dataset:
     position = finite_positions("structure.cna: atoms", atoms)
     if params.method == "adaptive":
         return atoms.assign(structure=structure_column(adaptive(position), {"method": "adaptive cna"}))
-    cutoff = cutoff_of("structure.cna", position, params)
+    cutoff = cutoff_of("structure.cna", position, params.cutoff)
     found = fixed(position, cutoff)
     return atoms.assign(structure=structure_column(found, {"method": "cna", "cutoff": cutoff}))

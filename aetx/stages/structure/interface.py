@@ -108,7 +108,7 @@ def interface(atoms: xr.Dataset, params: InterfaceParams) -> xr.Dataset:
     """
     position = finite_positions(f"{NAME}: atoms", atoms)
     core, number = _core(atoms, position, params)
-    cutoff = cutoff_of(NAME, position, params)
+    cutoff = cutoff_of(NAME, position, params.cutoff)
     width = params.smoothing if params.smoothing is not None else SMOOTH * neighbour_distance(position)
     grid = kernel.grid_around(position, 3.0, params.voxel)
     balance = None

@@ -85,7 +85,7 @@ def medium_range_order(atoms: xr.Dataset, params: MediumRangeOrderParams) -> xr.
         number = int(present[count.argmin()]) if present.size else 0
     inner, outer = params.inner, params.outer
     if inner is None or outer is None:
-        cutoff = cutoff_of(NAME, position, params)
+        cutoff = cutoff_of(NAME, position, params.cutoff)
         inner, outer = inner or cutoff, outer or SECOND * cutoff
     solute = np.flatnonzero(species == number)
     place = np.ascontiguousarray(position[solute])

@@ -79,7 +79,7 @@ def neighbours(atoms: xr.Dataset, params: NeighboursParams) -> xr.Dataset:
         area = np.full(index.shape, np.nan)
         area[index >= 0] = found.face_area
     else:
-        attrs = {"cutoff": cutoff_of("structure.neighbours", position, params)}
+        attrs = {"cutoff": cutoff_of("structure.neighbours", position, params.cutoff)}
         index, distance = _table(kernel.within(position, attrs["cutoff"]))
     there = index >= 0
     ids = np.where(there, atoms["atom"].values[index], -1)

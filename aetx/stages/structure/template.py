@@ -56,7 +56,7 @@ def template(atoms: xr.Dataset, params: TemplateParams) -> xr.Dataset:
     S. Moniri et al., Nature 624, 564 (2023), doi:10.1038/s41586-023-06785-z.
     """
     position = finite_positions(f"{NAME}: atoms", atoms)
-    cutoff = cutoff_of(NAME, position, params)
+    cutoff = cutoff_of(NAME, position, params.cutoff)
     neighbours, shell = within(position, cutoff), shell_template.template(params.structure)
     found = shell_template.fit(position, neighbours, shell, params.tolerance)
     slopes = shell_template.slopes(position, neighbours, shell, found, params.tolerance)

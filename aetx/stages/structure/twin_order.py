@@ -51,7 +51,7 @@ def twin_order(atoms: xr.Dataset, params: TwinOrderParams) -> xr.Dataset:
     angstrom, from one beginning; here the best of many, so that misfits are lower where that one was not the best).
     """
     position = finite_positions(f"{NAME}: atoms", atoms)
-    cutoff = cutoff_of(NAME, position, params)
+    cutoff = cutoff_of(NAME, position, params.cutoff)
     neighbours = within(position, cutoff)
     covariance = covariances(atoms)
     least = neighbours.count >= params.least

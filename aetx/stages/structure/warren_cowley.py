@@ -76,7 +76,7 @@ def warren_cowley(atoms: xr.Dataset, params: WarrenCowleyParams) -> xr.Dataset:
     doi:10.1038/s41586-023-06785-z (local values, surface left out, the mean of ij and ji).
     """
     position = finite_positions(f"{NAME}: atoms", atoms)
-    cutoff = cutoff_of(NAME, position, params)
+    cutoff = cutoff_of(NAME, position, params.cutoff)
     number, kind = np.unique(atoms["species"].values, return_inverse=True)
     kept = np.ones(len(position), bool)
     if params.surface == "left_out":

@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 from aetx.core import Forecast, InputSizes, Length, Params, stage
 from aetx.core.atoms import finite_positions
 from aetx.core.facets import REACH
+from aetx.core.shells import cutoff_of
 from aetx.errors import InputError, Problem
-from aetx.kernels.neighbours import first_minimum, within
+from aetx.kernels.neighbours import within
 from aetx.kernels.shrink import shrink_radius
 from aetx.kernels.surface import neighbour_distance, surface
 from aetx.model import ATOMS
@@ -69,21 +70,18 @@ def atoms(atoms: xr.Dataset, params: AtomsParams) -> xr.Dataset:
     """
     position = finite_positions("surface.atoms: atoms", atoms)
     if params.coordination is not None:
-        cutoff = _known(first_minimum(position), "a radial distribution with a second shell")
+        cutoff = cutoff_of("surface.atoms", position, None, "radius")
         found = within(position, cutoff).count < params.coordination
         said = f"fewer than {params.coordination} neighbours within {cutoff:.3f} angstrom"
     else:
         reach = params.radius
         if params.shrink is not None:
-            reach = _known(shrink_radius(position, params.shrink), "atoms that enclose a volume")
+            reach = shrink_radius(position, params.shrink)
+            if math.isnan(reach):
+                wanted = "atoms that enclose a volume"
+                raise InputError(Problem("surface.atoms: atoms", "position", "none", wanted, "state 'radius' instead"))
         elif reach is None:
             reach = REACH * neighbour_distance(position)
         found = surface(position, reach)
         said = f"alpha shape of radius {reach:.3f} angstrom"
     return atoms.assign(surface=("atom", found.astype(np.int8), {"units": "1", "rule": said}))
-
-
-def _known(value: float, wanted: str) -> float:
-    if math.isnan(value):
-        raise InputError(Problem("surface.atoms: atoms", "position", "none", wanted, "state 'radius' instead"))
-    return value
