@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aetx.kernels.matching import nearest, pairs
+from aetx.kernels.rotation import nearest_rotation
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -42,8 +43,7 @@ class Motion:
     @property
     def rotation(self) -> F64:
         """The rotation in the matrix, by polar decomposition."""
-        u, _, vt = np.linalg.svd(self.matrix)
-        turn: F64 = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+        turn: F64 = nearest_rotation(self.matrix)
         return turn
 
     @property
@@ -91,11 +91,10 @@ def fitted(moving: F64, fixed: F64, free: str) -> Motion:
     if free == "affine" and np.linalg.matrix_rank(here, tol=1e-3 * len(here) ** 0.5) == 3:
         matrix = np.linalg.lstsq(here, there, rcond=None)[0].T
     elif free in ("rigid", "scale", "affine") and len(moving) >= 3:
-        u, size, vt = np.linalg.svd(here.T @ there)
-        hand = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-        matrix = vt.T @ np.diag(hand) @ u.T
+        product = there.T @ here
+        matrix = nearest_rotation(product)
         if free != "rigid" and (here**2).sum() > 0:
-            matrix = matrix * float((size * hand).sum() / (here**2).sum())
+            matrix = matrix * float((matrix * product).sum() / (here**2).sum())
     return Motion(matrix, target - matrix @ centre)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from aetx.kernels.rotation import nearest_rotation
 from aetx.kernels.unit_cell import named, next_shell
 
 F64 = NDArray[np.float64]
@@ -179,18 +180,12 @@ def _turned(vector: F64, of: Crystal) -> F64 | None:
         off = abs(length[i] - sizes[0]), abs(length[j] - sizes[1]), abs(np.linalg.norm(vector[i] - vector[j]) - gap)
         if max(off) > LOOSE * of.shortest * scale:
             continue
-        turn = _rotation(wanted, vector[[i, j]])
+        turn = nearest_rotation(vector[[i, j]].T @ wanted)
         bond, away = _nearest(vector[None], scale * of.bonds @ turn.T)
         total = float((away**2).sum())
         if total < least and _one_to_one(bond)[0]:
             best, least = scale * turn, total
     return best
-
-
-def _rotation(start: F64, end: F64) -> F64:
-    """Return the rotation that takes vectors, shape (n, 3), nearest to others."""
-    u, _, vt = np.linalg.svd(end.T @ start)
-    return np.asarray(u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt)
 
 
 def _nearest(vector: F64, bonds: F64) -> tuple[I64, F64]:

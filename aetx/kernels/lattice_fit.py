@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from aetx.kernels.rotation import nearest_rotation
+
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -152,11 +154,9 @@ def _plain(position: F64, ideal: F64, middle: F64, affine: bool) -> Fit:
 def _similar(position: F64, ideal: F64) -> tuple[F64, F64]:
     """Return origin and scaled rotation of plain least squares: never a reflection."""
     centre, middle = position.mean(axis=0), ideal.mean(axis=0)
-    u, stretch, vt = np.linalg.svd((ideal - middle).T @ (position - centre))
-    sign = np.ones(len(stretch))
-    sign[-1] = np.sign(np.linalg.det(u @ vt))
-    scale = float((stretch * sign).sum() / ((ideal - middle) ** 2).sum())
-    matrix = scale * (u * sign) @ vt
+    product = (ideal - middle).T @ (position - centre)
+    turn = nearest_rotation(product)
+    matrix = float((turn * product).sum() / ((ideal - middle) ** 2).sum()) * turn
     return np.asarray(centre - middle @ matrix), np.asarray(matrix)
 
 

@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from aetx.kernels.neighbours import Neighbours
+from aetx.kernels.rotation import nearest_rotation
 from aetx.kernels.shell_template import fit, template
 
 F64 = NDArray[np.float64]
@@ -180,10 +181,7 @@ def _grow(
             for a in range(3):
                 for b in range(3):
                     product[a, b] += off[a] * away[b]
-        u, _, vt = np.linalg.svd(product)
-        if np.linalg.det(u) * np.linalg.det(vt) < 0:
-            u[:, 2] *= -1
-        turn = u @ vt
+        turn = nearest_rotation(product)
         bond = (product * turn).sum() / spread
         square, kept = 0.0, np.empty(size, np.int64)
         many = 0

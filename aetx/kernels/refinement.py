@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from aetx.kernels.drawing import HOST, Drawing
+from aetx.kernels.rotation import nearest_rotation
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -792,8 +793,7 @@ def without_gauge(state: State, begin: State) -> State:
     A turn of all atoms together with all images changes nothing, and neither does a translation of the atoms together
     with the shifts of the images.
     """
-    u, _, v = np.linalg.svd(np.einsum("tab,tcb->ac", begin.turned, state.turned))
-    turn = u @ np.diag([1.0, 1.0, np.linalg.det(u @ v)]) @ v
+    turn = nearest_rotation(np.einsum("tab,tcb->ac", begin.turned, state.turned))
     position, turned = state.position @ turn.T, turn @ state.turned
     rows = turned.transpose(0, 2, 1)[:, :2].reshape(-1, 3)
     moved = np.linalg.lstsq(rows, (state.shift - begin.shift).ravel(), rcond=1e-6)[0]

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from aetx.kernels.neighbours import Neighbours
+from aetx.kernels.rotation import nearest_rotation
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -206,10 +207,7 @@ def _turned(near: F64, vector: F64, partner: I64, turn: F64) -> float:
                     product[a, b] += near[j, a] * vector[partner[j], b]
     if many < 3:
         return 0.0
-    u, _, vt = np.linalg.svd(product)
-    if np.linalg.det(u) * np.linalg.det(vt) < 0:
-        u[:, 2] *= -1
-    turn[:] = u @ vt
+    turn[:] = nearest_rotation(product)
     return float((product * turn).sum() / many)
 
 

@@ -18,6 +18,7 @@ from aetx.core.lattice import basis_of
 from aetx.errors import InputError, Problem
 from aetx.kernels import misorientation as kernel
 from aetx.kernels import neighbours
+from aetx.kernels.rotation import nearest_rotation
 from aetx.kernels.unit_cell import UnitCell, named, turns
 from aetx.model import LATTICE
 
@@ -135,8 +136,7 @@ def _rotation(vectors: F64, basis: F64) -> F64:
         vectors = np.concatenate([vectors, np.cross(vectors[:1], vectors[1:])])
         basis = np.concatenate([basis, np.cross(basis[:1], basis[1:])])
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True), np.linalg.norm(basis, axis=1, keepdims=True)
-    u, _, vt = np.linalg.svd((basis / lengths[1]).T @ (vectors / lengths[0]))
-    return np.asarray(u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt)
+    return np.asarray(nearest_rotation((basis / lengths[1]).T @ (vectors / lengths[0])))
 
 
 Pairs = dict[tuple[int, int], kernel.Twin]
