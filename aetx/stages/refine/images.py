@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from aetx.core import Angle, Forecast, InputSizes, Length, Params, stage
 from aetx.core.edits import Decided, decided
+from aetx.core.image_noise import SOFT, darkest, first_noise
 from aetx.core.model_images import Problem3D, problem_of, refined
 from aetx.core.refined_atoms import displacement, with_error_bars, with_ledger
 from aetx.errors import AetxWarning, InputError, Problem
@@ -26,8 +27,6 @@ from aetx.kernels.site_growth import Entry, Rules
 from aetx.kernels.site_search import Found, NothingLeftError, heights, r_by_tilt, r_factor, search
 from aetx.model import ATOMS, TILT_SERIES
 
-SOFT = 0.3
-"""Offset of the variance while sites are searched, in electrons: a missing atom must not outweigh all others."""
 DOUBT = 2.5
 """How far below the usual height, in robust standard deviations, an atom stands whom held-out images may overrule."""
 EVEN = 0.5
@@ -164,7 +163,7 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     if scene.seen is not None and not scene.seen.any():
         text, fix = "no pixel near the atoms that is trusted", "mask less, or leave extended false"
         raise InputError(Problem("refine.images: series", "mask", text, "pixels that show the atoms", fix))
-    work = _Refinement(params, problem, decided(atoms), _noise(series, problem))
+    work = _Refinement(params, problem, decided(atoms), first_noise(series, problem))
     try:
         choice = work.searched()
         final, bars = work.ended(choice)
@@ -203,31 +202,6 @@ def _require(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> Non
     if params.noise == "poisson" and series["image"].attrs["units"] != "count":
         found = f"units {series['image'].attrs['units']!r}"
         raise InputError(Problem("refine.images: series", "image", found, "count", "set noise: estimated"))
-
-
-def _noise(series: xr.Dataset, problem: Problem3D) -> Noise:
-    """Return the noise as it is known before the fit, soft enough that a missing atom does not outweigh all others."""
-    variance, gain = None, 1.0
-    if "variance" in series:
-        rows, columns = problem.corner
-        variance = series["variance"].transpose("tilt", "y", "x")[:, rows, columns].values.astype(np.float32)
-    if series["image"].attrs["units"] != "count":
-        gain = _rough_gain(problem)
-    darkest = _darkest(problem.state, gain)
-    return Noise(gain, SOFT * gain - darkest, variance, darkest)
-
-
-def _rough_gain(problem: Problem3D) -> float:
-    """Return a gain from the differences of neighbouring pixels, until residuals tell a better one."""
-    values = problem.scene.images.astype(np.float64)
-    rough = 0.25 * ((values[:, 1:, 1:] - values[:, 1:, :-1] - values[:, :-1, 1:] + values[:, :-1, :-1]) ** 2).mean()
-    return float(max(rough, 1e-30) / max(np.abs(values).mean(), 1e-30))
-
-
-def _darkest(state: State, gain: float) -> float:
-    """Return the mean of the darkest pixels where more background was taken off than noise explains, else 0."""
-    lowest = float(state.background.min())
-    return lowest if lowest < -SOFT * gain else 0.0
 
 
 class _Refinement:
@@ -307,8 +281,8 @@ class _Refinement:
         if self.params.noise == "poisson":
             self.noise = Noise(1.0, 0.02)
             return
-        darkest = _darkest(fitted.state, self.noise.gain)
-        self.noise = estimated(self.seen, fitted.models, unknowns * len(fitted.state.position), darkest)
+        least = darkest(fitted.state, self.noise.gain)
+        self.noise = estimated(self.seen, fitted.models, unknowns * len(fitted.state.position), least)
 
     def _search(self, start: State, free: Free, known: Prior, rounds: int) -> Found:
         """Return sites that the fitted images ask for, and note what was done after a number of rounds."""
