@@ -137,6 +137,15 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "residual": {"width": 16, "inner": 32, "outer_blocks": 1, "inner_blocks": 2},
 }
 """Forms, and the options of each with their defaults."""
+LARGEST: Mapping[str, int] = {
+    "width": 256,
+    "levels": 4,
+    "extra": 1,
+    "inner": 512,
+    "outer_blocks": 16,
+    "inner_blocks": 64,
+}
+"""Greatest values of options."""
 
 
 def build(form: str, **options: Any) -> Published | Residual:
