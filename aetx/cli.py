@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
-import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aetx.errors import AetxError, AetxWarning, EnvironmentFault, InputError, Problem, RecipeError, caught
+from aetx import console
+from aetx.errors import InputError, Problem, RecipeError, caught
 
 if TYPE_CHECKING:
     from aetx.bench._benchmark import Benchmark
     from aetx.core.describe import Description
     from aetx.core.registry import Registry
     from aetx.recipe import Plan
-
-BUG = AetxError.code
-INTERRUPTED = 130
-_MACHINE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENFILE,
-)
 
 app = typer.Typer(
     name="aetx",
@@ -50,6 +36,7 @@ Sets = Annotated[
 Output = Annotated[
     str | None, typer.Option("--output", "-o", metavar="DIR", help="folder for the results [default: out/RECIPE]")
 ]
+OutputFolder = Annotated[Path, typer.Argument(metavar="OUT", help="the output folder of a run")]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="most memory that the run may take: 4GB, 500 MiB")]
 Scheduler = Annotated[str | None, typer.Option(metavar="NAME", help="threads, local, slurm or tcp://host:port")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda or cuda:1")]
@@ -64,7 +51,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from aetx import __version__
 
-        _print(__version__)
+        console.put(__version__)
         raise typer.Exit
 
 
@@ -92,7 +79,7 @@ def run(
     from aetx.run import run_plan
 
     done = run_plan(plan, overwrite=overwrite, quiet=as_json, command=sys.argv)
-    _show(as_json, done.as_dict, done.lines)
+    console.show(as_json, done.as_dict, done.lines)
 
 
 @app.command(short_help="Check a recipe without opening data.")
@@ -112,8 +99,8 @@ def check(
     heard = [str(one.message) for one in told]
     if not as_json:
         for text in heard:
-            _warn(text)
-    _show(as_json, lambda: {"check": _summary(plan) | {"warnings": heard}}, lambda: _summary_lines(plan))
+            console.warn(text)
+    console.show(as_json, lambda: {"check": _summary(plan) | {"warnings": heard}}, lambda: _summary_lines(plan))
 
 
 @app.command(short_help="Say what a run would do and why.")
@@ -132,7 +119,7 @@ def plan(
     from aetx.run import forecast
 
     told = forecast(found)
-    _show(as_json, told.as_dict, told.lines)
+    console.show(as_json, told.as_dict, told.lines)
 
 
 @app.command(short_help="List the stages, or describe one.")
@@ -148,15 +135,15 @@ def stages(
     registry = _registry(plugins)
     if name is not None:
         one = describe(registry.stage(name))
-        _show(as_json, lambda: {"stage": one}, lambda: _stage_lines(one))
+        console.show(as_json, lambda: {"stage": one}, lambda: _stage_lines(one))
         return
     names = registry.stage_names()
     if as_json:
-        _print(json.dumps({"stages": [describe(registry.stage(each)) for each in names]}, indent=1))
+        console.put(json.dumps({"stages": [describe(registry.stage(each)) for each in names]}, indent=1))
         return
     width = max(map(len, names), default=0)
     for each in names:
-        _print(f"{each:{width}}  {stage_summary(each) or registry.stage(each).summary}".rstrip())
+        console.put(f"{each:{width}}  {stage_summary(each) or registry.stage(each).summary}".rstrip())
 
 
 @app.command(short_help="Write the JSON Schemas of recipes and datasets.")
@@ -178,7 +165,7 @@ def schemas(
         (output / one).parent.mkdir(parents=True, exist_ok=True)
         (output / one).write_text(texts[one], encoding="utf-8")
     words = f"{len(texts)} schemas in {output}, {len(stale)} of them new"
-    _show(
+    console.show(
         as_json, lambda: {"schemas": {"folder": str(output), "files": list(texts), "written": stale}}, lambda: [words]
     )
 
@@ -209,7 +196,7 @@ def show(
     kind = kind_of(dataset).name
     sizes = {str(name): size for name, size in dataset.sizes.items()}
     head = f"{store}: {kind}, " + ", ".join(f"{name} {size}" for name, size in sizes.items())
-    _show(
+    console.show(
         as_json,
         lambda: {"show": {"store": str(store), "kind": kind, "sizes": sizes, "pictures": files}},
         lambda: [head, *(f"{one['file']}: {one['title']}" for one in files)],
@@ -219,15 +206,29 @@ def show(
 @app.command(short_help="Read finished results again and compare.")
 def verify(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="a result, or the output folder of a run")],
+    again: Annotated[bool, typer.Option("--all", help="read everything, also what has not been touched since")] = False,
     as_json: Json = False,
 ) -> None:
-    """Read every byte of finished results and their inputs again; name everything that is missing or changed."""
+    """Read finished results and their inputs again; name everything that is missing or changed.
+
+    Files that an earlier check read and found right are passed over if nothing has touched them since; --all reads
+    them, too, as only that finds what a disk has changed by itself. A check that is stopped goes on where it was.
+    """
     from aetx.run import verify_output
 
-    problems = verify_output(path)
-    if problems:
-        raise InputError(problems, f"{path} is not as it was written")
-    _show(as_json, lambda: {"verify": {"path": str(path), "sound": True}}, lambda: [f"{path} is as it was written"])
+    found = verify_output(path, again=again, quiet=as_json)
+    if found:
+        raise InputError(found, f"{path} is not as it was written")
+    console.show(as_json, found.as_dict, found.lines)
+
+
+@app.command(short_help="Say what a run is doing, or how it ended.")
+def status(output: OutputFolder, as_json: Json = False) -> None:
+    """Say what the run in an output folder is doing, or how it ended: who runs it, which step, what is finished."""
+    from aetx.run import status_of
+
+    told = status_of(output)
+    console.show(as_json, told.as_dict, told.lines)
 
 
 @app.command("plan-experiment", short_help="Say how well atoms could be known from a plan.")
@@ -275,7 +276,7 @@ def plan_experiment(
     folder = output if output is not None else Path(f"{specimen.resolve().stem}-plan")
     stated = {name: text for name, text in (("species", element), ("units", units)) if text is not None}
     told = planned(specimen, said, stated=stated, output=folder)
-    _show(as_json, told.as_dict, told.lines)
+    console.show(as_json, told.as_dict, told.lines)
 
 
 @app.command(short_help="Run a benchmark, or list them.")
@@ -305,7 +306,7 @@ def bench(
 
     if name is None:
         found = [find(one) for one in benchmark_names()]
-        _show(as_json, lambda: {"benchmarks": [one.as_dict() for one in found]}, lambda: _benchmark_lines(found))
+        console.show(as_json, lambda: {"benchmarks": [one.as_dict() for one in found]}, lambda: _benchmark_lines(found))
         return
     chosen, values = find(name), _values(sets)
     from aetx.bench._session import run_benchmark
@@ -318,11 +319,11 @@ def bench(
         seed=seed,
         sets=values,
         device=device or "cpu",
-        say=_note,
+        say=console.note,
     )
-    _show(as_json, done.as_dict, done.lines)
+    console.show(as_json, done.as_dict, done.lines)
     for failure in done.failures:
-        _note("\n".join(failure.lines()))
+        console.note("\n".join(failure.lines()))
     if done.code:
         raise typer.Exit(done.code)
 
@@ -444,82 +445,12 @@ def _read(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def _show(as_json: bool, data: Callable[[], Mapping[str, Any]], lines: Callable[[], Sequence[str]]) -> None:
-    _print(json.dumps(data(), indent=1) if as_json else "\n".join(lines()))
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _note(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
-
-
-def _warn(text: str) -> None:
-    sys.stderr.write(f"warning: {text}\n")
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: Any = None,  # noqa: ARG001 - the signature is Python's
-    line: str | None = None,
-) -> None:
-    if issubclass(category, AetxWarning):
-        _warn(str(message))
-    else:
-        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
-
-
-def _tell(error: AetxError, as_json: bool) -> int:
-    if as_json:
-        problems = [problem.as_dict() for problem in error.problems]
-        _print(json.dumps({"error": {"code": error.code, "heading": error.heading, "problems": problems}}, indent=1))
-    else:
-        sys.stderr.write(f"{error}\n")
-    return error.code
-
-
-def _tell_bug(error: BaseException, as_json: bool) -> int:
-    trace = "".join(traceback.format_exception(error))
-    words = (
-        "This is a mistake in aetx, not in your recipe or data. Please report it with the lines above and the recipe."
-    )
-    sys.stderr.write(f"{trace}\n{words}\n")
-    if as_json:
-        text = {"code": BUG, "heading": f"{type(error).__name__}: {error}", "problems": [], "report": words}
-        _print(json.dumps({"error": text}, indent=1))
-    return BUG
-
-
-def _tell_stop(error: KeyboardInterrupt, as_json: bool) -> int:
-    """Tell that a signal ended the run; the exit code names the signal."""
-    code = int(getattr(error, "code", INTERRUPTED))
-    words = f"{str(error) or 'interrupted'}; finished steps are kept, run the same command to go on"
-    sys.stderr.write(words + "\n")
-    if as_json:
-        _print(json.dumps({"error": {"code": code, "heading": words, "problems": []}}, indent=1))
-    return code
-
-
-def _of_machine(error: OSError) -> EnvironmentFault:
-    name = str(error.filename or "unknown path")
-    reason = error.strerror or type(error).__name__
-    return EnvironmentFault(
-        Problem(name, "system", repr(reason), "a working disk and permission", "mend it and run again")
-    )
-
-
 def execute(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code: 0, 2 recipe, 3 input, 4 machine, 5 busy, 70 bug, 130 interrupted."""
     as_json = "--json" in arguments
     command = typer.main.get_command(app)
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = console.show_warning
         try:
             with command.make_context("aetx", list(arguments) or ["--help"]) as context:
                 command.invoke(context)
@@ -527,39 +458,11 @@ def execute(arguments: Sequence[str]) -> int:
             return 0
         except typer.Exit as error:
             return int(error.exit_code)
-        except AetxError as error:
-            return _tell(error, as_json)
-        except KeyboardInterrupt as error:
-            return _tell_stop(error, as_json)
         except BrokenPipeError:
             sys.stderr.close()
             return 0
-        except MemoryError as error:
-            fault = Problem(
-                "this machine", "memory", "no more memory", "free memory", "give --memory, or close programs"
-            )
-            return _tell(EnvironmentFault(fault), as_json) if not str(error) else _tell_bug(error, as_json)
-        except OSError as error:
-            return _tell(_of_machine(error), as_json) if error.errno in _MACHINE else _tell_bug(error, as_json)
-        except Exception as error:  # noqa: BLE001 - the last door: everything else is a bug and is told as one
-            return _tell_usage(error, as_json) or _tell_bug(error, as_json)
-
-
-def _tell_usage(error: Exception, as_json: bool) -> int:
-    """Tell of a wrong command line; return 0 where the error is something else."""
-    words = getattr(error, "format_message", None)
-    if words is None:
-        return 0
-    option = getattr(getattr(error, "param", None), "opts", None) or getattr(error, "option_name", None)
-    field = "/".join(option) if isinstance(option, list) else str(option or "arguments")
-    problem = Problem("command line", field, repr(" ".join(sys.argv[1:])), words(), "aetx --help lists what there is")
-    if as_json:
-        return _tell(RecipeError(problem), as_json)
-    context = getattr(error, "ctx", None)
-    if context is not None:
-        sys.stderr.write(context.get_usage() + "\n")
-    sys.stderr.write(f"Error: {words()}\n")
-    return RecipeError.code
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last door
+            return console.end(error, as_json)
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from aetx.core.words import size
+
 HERE = Path(__file__).parent
 
 
@@ -60,22 +62,3 @@ def link(*parts: str) -> str:
     return "./" + "/".join(
         quote(piece, safe="") for part in parts for piece in part.split("/") if piece not in ("", ".")
     )
-
-
-def size(count: int) -> str:
-    """Write a number of bytes for people."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.2f} TB"
-
-
-def seconds(value: float) -> str:
-    """Write a time span for people."""
-    if value < 60:
-        return f"{value:.2g} s" if value < 1 else f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -13,10 +13,11 @@ from aetx.core.params import unit_of
 from aetx.core.record import InputRecord, RunRecord, StepRecord
 from aetx.core.registry import Registry
 from aetx.core.stage import Stage
+from aetx.core.words import seconds, size
 from aetx.draw import style
 from aetx.errors import AetxError
 from aetx.report.headline import headline
-from aetx.report.page import link, render, seconds, size, write
+from aetx.report.page import link, render, write
 from aetx.report.shown import Shown, shown
 from aetx.report.side_by_side import side_by_side
 

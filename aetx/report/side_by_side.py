@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from aetx.core.record import RunRecord, StepRecord
+from aetx.core.words import seconds
 from aetx.draw import style
 from aetx.draw.side_by_side import side_by_side as draw
 from aetx.model import kind_of
-from aetx.report.page import seconds
 from aetx.report.shown import Shown, Table, kept
 
 FEWEST = 3

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aetx.core.record import RunRecord
-from aetx.report.page import link, render, seconds, write
+from aetx.core.words import seconds
+from aetx.report.page import link, render, write
 
 COLUMNS = {
     "atoms": ("Atoms", "atoms", 1.0, ".0f"),

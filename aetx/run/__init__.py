@@ -10,19 +10,23 @@ from aetx.run.threads import limit_threads
 if TYPE_CHECKING:
     from aetx.run.outlook import Forecasts, JobForecast, StepForecast, forecast
     from aetx.run.plan import JobsError, Records, run_plan
+    from aetx.run.status import Status, status_of
     from aetx.run.stop import Stopped
-    from aetx.run.verify import verify_output
+    from aetx.run.verify import Verified, verify_output
 
 __all__ = [
     "Forecasts",
     "JobForecast",
     "JobsError",
     "Records",
+    "Status",
     "StepForecast",
     "Stopped",
+    "Verified",
     "forecast",
     "limit_threads",
     "run_plan",
+    "status_of",
     "verify_output",
 ]
 
@@ -31,10 +35,13 @@ _HOMES = {
     "JobForecast": "outlook",
     "JobsError": "plan",
     "Records": "plan",
+    "Status": "status",
     "StepForecast": "outlook",
     "Stopped": "stop",
+    "Verified": "verify",
     "forecast": "outlook",
     "run_plan": "plan",
+    "status_of": "status",
     "verify_output": "verify",
 }
 

@@ -17,7 +17,7 @@ from aetx.recipe.plan import Job, Plan
 from aetx.run.inputs import Opener, check_declared, open_declared
 from aetx.run.job import JobRun, Reporter
 from aetx.run.outlook import refuse_memory, sizes_of
-from aetx.run.progress import Progress
+from aetx.run.progress import Note, Progress
 from aetx.run.scheduler import computing
 from aetx.run.settings import RunSettings, settle
 from aetx.run.stop import Stopped, stopping
@@ -126,7 +126,7 @@ def run_plan(
     if len(refused) == len(plan.jobs) and refused:
         raise refused[0] if len(refused) == 1 else _all_of(refused)
     claim_output(settings.output, paths)
-    with Lock(settings.output), Progress(None if quiet else Console(stderr=True)) as progress:
+    with Lock(settings.output) as lock, _progress(plan, settings.output, lock, quiet) as progress:
         sweep(settings.output / SCRATCH)
         runs = [
             JobRun(
@@ -143,6 +143,11 @@ def run_plan(
             for job in plan.jobs
         ]
         return _run_all(runs, {name: one for name, one in ready.items() if isinstance(one, AetxError)}, settings)
+
+
+def _progress(plan: Plan, output: Path, lock: Lock, quiet: bool) -> Progress:
+    note = Note(owner=lock.owner.token, jobs=[job.name for job in plan.jobs])
+    return Progress(None if quiet else Console(stderr=True), output, note)
 
 
 def _run_all(runs: list[JobRun], refused: Mapping[str, AetxError], settings: RunSettings) -> Records:

@@ -6,10 +6,11 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import io
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from aetx.errors import EnvironmentFault, Problem
 
 _AT_FDCWD = -100
 _EXCHANGE = 2
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _ADVICE = {
     errno.ENOSPC: "free some space, or choose another output",
     errno.EDQUOT: "the quota is used up: free some space, or choose another output",
@@ -64,10 +65,17 @@ def free_bytes(path: Path) -> int:
 
 def sha256(path: Path) -> str:
     """Return the digest of a file's bytes, read as a stream."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    with path.open("rb", buffering=0) as file:
+        return digest_of(file)
+
+
+def digest_of(file: io.FileIO, told: Callable[[int], bool] | None = None) -> str:
+    """Return the sha256 of an open file, read as a stream; `told` hears of each block's bytes and may say to stop."""
+    digest, view = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+    while size := file.readinto(view):
+        digest.update(view[:size])
+        if told is not None and told(size):
+            break
     return digest.hexdigest()
 
 
@@ -106,10 +114,13 @@ def litter_name(name: str) -> str:
     return f"{name[:80]}-{uuid.uuid4().hex}"
 
 
-def write_atomically(path: Path, content: bytes | Iterable[bytes], scratch: Path) -> tuple[int, str]:
+def write_atomically(
+    path: Path, content: bytes | Iterable[bytes], scratch: Path, durable: bool = True
+) -> tuple[int, str]:
     """Write a file that is, at every moment, the old one or the new one; return its size and sha256.
 
-    `scratch` is the folder for what is unfinished, on the same file system.
+    `scratch` is the folder for what is unfinished, on the same file system. What need not outlive the machine is not
+    `durable`: nobody waits for the disk.
     """
     aside = scratch / litter_name(path.name)
     digest, size = hashlib.sha256(), 0
@@ -122,9 +133,11 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes], scratch: Path
                     digest.update(part)
                     size += file.write(part)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             aside.replace(path)
-            sync(path.parent)
+            if durable:
+                sync(path.parent)
         except Exception:
             discard(aside)
             raise

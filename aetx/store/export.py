@@ -15,6 +15,7 @@ import xarray as xr
 from aetx.errors import Problem, RecipeError
 from aetx.model import FILE
 from aetx.store import disk
+from aetx.store.checking import Expected, read_again
 
 PIECE = 1 << 24
 
@@ -85,16 +86,24 @@ def write_export(
 
 def check_export(path: Path, whole: bool = True) -> list[Problem]:
     """Return in what an exported file is not what was written; `whole` reads it, else its size is compared."""
-    note = read_note(path)
-    found = "no note of what made it" if note is None else "" if path.is_file() else "nothing"
-    if note is not None and not found:
-        size = path.stat().st_size
-        if size not in {one for one, _ in note.files}:
-            found = f"{size} bytes"
-        elif whole and (size, disk.sha256(path)) not in note.files:
-            found = "other bytes"
+    one = expected_export(path)
+    if one is None:
+        return [_export_problem(path, "no note of what made it")]
+    if whole:
+        return read_again([one]).problems
+    found = "nothing" if not path.is_file() else f"{path.stat().st_size} bytes"
+    return [] if found in {f"{size} bytes" for size, _ in one.written} else [one.problem(found, "")]
+
+
+def expected_export(path: Path) -> Expected | None:
+    """Return what an exported file was written as; None where there is no note of it."""
+    note, told = read_note(path), _export_problem(path, "")
+    return None if note is None else Expected(path, note.files, told.file, told.field, told.fix, told.wanted)
+
+
+def _export_problem(path: Path, found: str) -> Problem:
     fix = "it was changed or damaged: remove it and run the recipe again"
-    return [Problem(str(path), "export", found, "the file as it was written", fix)] if found else []
+    return Problem(str(path), "export", found, "the file as it was written", fix)
 
 
 def _refuse_changed(path: Path, overwrite: bool) -> tuple[tuple[int, str], ...] | None:

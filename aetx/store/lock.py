@@ -37,6 +37,31 @@ class Owner:
     token: str
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds, or held, the lock of a folder; whether it lives; seconds since its last sign of life."""
+
+    owner: Owner
+    lives: bool
+    silent: float
+
+
+def holder(folder: Path) -> Holder | None:
+    """Return who holds the lock of a folder, without touching it; None where there is none."""
+    path = Path(folder) / NAME
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        owner, silent = _read(handle), max(0.0, time.time() - os.fstat(handle).st_mtime)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    return None if owner is None else Holder(owner, _here(owner, silent), silent)
+
+
 class Lock:
     """The right to write to one output folder, held while the ``with`` block runs.
 
@@ -51,6 +76,7 @@ class Lock:
 
     def __init__(self, folder: Path) -> None:
         self.path = Path(folder) / NAME
+        self.owner = _me()
         self._handle = -1
         self._stop = threading.Event()
 
@@ -84,7 +110,7 @@ class Lock:
             if owner is not None and _lives(owner, handle, self.path):
                 raise _busy(self.path, owner)
             os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps(asdict(_me())).encode(), 0)
+            os.pwrite(handle, json.dumps(asdict(self.owner)).encode(), 0)
             os.fsync(handle)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -111,12 +137,13 @@ def _boot() -> str:
 
 
 def _birth(pid: int) -> int:
-    """Return when a process began, in clock ticks since boot; 0 where there is none."""
+    """Return when a process began, in clock ticks since boot; 0 where there is none, or one that is dead unburied."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return 0
-    return int(text.rpartition(")")[2].split()[19])
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
 
 
 def _same(handle: int, path: Path) -> bool:
@@ -138,11 +165,15 @@ def _read(handle: int) -> Owner | None:
 
 def _lives(owner: Owner, handle: int, path: Path) -> bool:
     """Tell whether the owner of a lock that the kernel has freed lives all the same: elsewhere, or without flock."""
-    if owner.boot == _boot() and owner.host == socket.gethostname():
-        return owner.birth != 0 and _birth(owner.pid) == owner.birth
-    if owner.host == socket.gethostname():
-        return False
-    return _now(path) - os.fstat(handle).st_mtime < SILENCE
+    elsewhere = owner.host != socket.gethostname()
+    return _here(owner, _now(path) - os.fstat(handle).st_mtime if elsewhere else 0.0)
+
+
+def _here(owner: Owner, silent: float) -> bool:
+    """Tell whether an owner lives: by its process on this machine, by its last sign of life on another."""
+    if owner.host != socket.gethostname():
+        return silent < SILENCE
+    return owner.boot == _boot() and owner.birth != 0 and _birth(owner.pid) == owner.birth
 
 
 def _now(path: Path) -> float:

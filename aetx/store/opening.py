@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import xarray as xr
 
 from aetx.errors import AetxError, InputError, Problem
 from aetx.store import disk
+from aetx.store.checking import Expected, read_again
 
 MANIFEST = "aetx-manifest.json"
 RERUN = "run the recipe again"
@@ -109,36 +109,33 @@ def verify(path: Path) -> list[Problem]:
 
     A store that is no finished store at all is one problem.
     """
+    problems, expected = expected_files(path)
+    return problems + read_again(expected).problems
+
+
+def expected_files(path: Path) -> tuple[list[Problem], list[Expected]]:
+    """Return what is wrong with a store by the names in it, and the files that are left to be read.
+
+    Nothing is expected of what lies behind a symbolic link: the link is the problem, and it is not followed.
+    """
     path = Path(path)
     try:
-        expected = manifest(path)
+        made = manifest(path)
     except InputError as error:
-        return list(error.problems)
+        return list(error.problems), []
     present = set(disk.files_below(path)) - {MANIFEST}
-    problems = [
-        _chunk(path, name, "a file", "none", "remove it: no run of aetx wrote it")
-        for name in sorted(present - set(expected.files))
+    links = sorted(name for name in present if (path / name).is_symlink())
+    problems = [_chunk(path, name, "a symbolic link", "a file") for name in links]
+    extra = sorted(present - set(made.files) - set(links))
+    problems += [_chunk(path, name, "a file", "none", "remove it: no run of aetx wrote it") for name in extra]
+    behind = tuple(f"{name}/" for name in links)
+    fix = _chunk(path, "", "", "").fix
+    expected = [
+        Expected(path / name, (written,), str(path), name, fix)
+        for name, written in made.files.items()
+        if name not in links and not name.startswith(behind)
     ]
-    problems += [_chunk(path, name, "a symbolic link", "a file") for name in present if (path / name).is_symlink()]
-    names = list(expected.files)
-    with ThreadPoolExecutor(2) as pool:
-        for name, problem in zip(
-            names, pool.map(lambda one: _compare(path, one, expected.files[one]), names), strict=True
-        ):
-            if problem is not None and name not in {bad.field for bad in problems}:
-                problems.append(problem)
-    return problems
-
-
-def _compare(path: Path, name: str, expected: tuple[int, str]) -> Problem | None:
-    file = path / name
-    size, digest = expected
-    if not file.is_file():
-        return _chunk(path, name, "nothing", f"{size} bytes")
-    if file.stat().st_size != size:
-        return _chunk(path, name, f"{file.stat().st_size} bytes", f"{size} bytes")
-    found = disk.sha256(file)
-    return None if found == digest else _chunk(path, name, f"sha256 {found[:12]}", f"sha256 {digest[:12]}")
+    return problems, expected
 
 
 def _chunk(path: Path, name: str, found: str, wanted: str, fix: str = "") -> Problem:

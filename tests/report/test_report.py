@@ -12,9 +12,10 @@ import pytest
 import xarray as xr
 
 from aetx.core.record import FileRecord, InputRecord, RunRecord, StepRecord
+from aetx.core.words import seconds, size
 from aetx.model import ATOMS, SCORE
 from aetx.report import headline, write_report, write_summary
-from aetx.report.page import link, seconds, size
+from aetx.report.page import link
 from aetx.report.shown import turning_atoms
 from tests.report.made import LENGTH, ONE, atoms, record, results
 
