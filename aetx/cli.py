@@ -203,6 +203,37 @@ def show(
     )
 
 
+@app.command(short_help="Compare atoms with the true ones.")
+def score(
+    atoms: Annotated[Path, typer.Argument(metavar="ATOMS", help="the atoms that were found: a file, or a result")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="the true ones")],
+    radius: Annotated[
+        str | None, typer.Option(metavar="LENGTH", help="farthest distance of a pair [default: 1.5 angstrom]")
+    ] = None,
+    align: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="fitted first: none, translation, rigid, scale, affine [default: none]"),
+    ] = None,
+    element: Annotated[
+        str | None, typer.Option(metavar="SYMBOL", help="element of all atoms, where a file does not say it")
+    ] = None,
+    units: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="unit of the positions, where a file does not say it")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare atoms with the true ones: how many are in common, missed and false, and how far off, with 95 % bounds.
+
+    The stage measure.compare without a recipe; 'aetx stages measure.compare' says how it counts.
+    """
+    from aetx.run.score import score_files
+
+    said = {name: text for name, text in (("radius", radius), ("align", align)) if text is not None}
+    stated = {name: text for name, text in (("species", element), ("units", units)) if text is not None}
+    told = score_files(atoms, truth, said, stated)
+    console.show(as_json, told.as_dict, told.lines)
+
+
 @app.command(short_help="Read finished results again and compare.")
 def verify(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="a result, or the output folder of a run")],
@@ -228,6 +259,26 @@ def status(output: OutputFolder, as_json: Json = False) -> None:
     from aetx.run import status_of
 
     told = status_of(output)
+    console.show(as_json, told.as_dict, told.lines)
+
+
+@app.command(short_help="Remove what no run needs any more.")
+def clean(
+    output: OutputFolder,
+    dry: Annotated[bool, typer.Option("--dry-run", help="list it with its sizes, remove nothing")] = False,
+    results: Annotated[bool, typer.Option("--results", help="remove all results; exports and reports stay")] = False,
+    others: Annotated[
+        bool, typer.Option("--others", help="also results of inputs and sweeps that the last run did not have")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what no run needs any more: litter of runs that died, results that the last run did not use.
+
+    Only what a manifest says that aetx made is removed. Not while a run writes there, and never through a link.
+    """
+    from aetx.run.clean import clean as cleaned
+
+    told = cleaned(output, dry=dry, results=results, others=others)
     console.show(as_json, told.as_dict, told.lines)
 
 
@@ -326,6 +377,42 @@ def bench(
         console.note("\n".join(failure.lines()))
     if done.code:
         raise typer.Exit(done.code)
+
+
+@app.command(short_help="Train a network, its weights and their card.")
+def train(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="the training file, YAML")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="folder for results [default: out/train/FILE]"),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="folder of the pairs, which trainings may share [default: DIR/pairs]"),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, metavar="N", help="threads of the network [default: all cores]")
+    ] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network: pairs of volumes and atoms from recipes, weights, their card and a report in the output folder.
+
+    Finished pairs are kept, and so is the state of a training that is stopped: the same command goes on from there.
+    """
+    from aetx.train import load as load_training
+    from aetx.train import train as trained
+
+    done = trained(
+        load_training(file),
+        output=output if output is not None else Path("out", "train", file.stem),
+        pairs=pairs,
+        threads=threads,
+        device=device or "cpu",
+        quiet=as_json,
+        say=console.note,
+    )
+    console.show(as_json, done.as_dict, done.lines)
 
 
 def _benchmark_lines(found: Sequence[Benchmark]) -> list[str]:
