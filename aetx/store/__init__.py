@@ -1,9 +1,10 @@
 """Finished results as Zarr stores that are complete or absent; one writer per output folder."""
 
 from aetx.store.checking import Expected, Known, read_again
+from aetx.store.cleaning import Waste, find_exports, find_litter, find_stores, remove_waste
 from aetx.store.disk import write_atomically
 from aetx.store.export import check_export, expected_export, read_note, write_export
-from aetx.store.folder import MARKER, SCRATCH, claim_output, refuse_output, sweep
+from aetx.store.folder import MARKER, SCRATCH, claim_output, end_swaps, refuse_output, sweep
 from aetx.store.lock import Holder, Lock, holder
 from aetx.store.opening import (
     Manifest,
@@ -24,18 +25,24 @@ __all__ = [
     "Known",
     "Lock",
     "Manifest",
+    "Waste",
     "check_export",
     "check_sizes",
     "claim_output",
     "damage_in_words",
+    "end_swaps",
     "expected_export",
     "expected_files",
+    "find_exports",
+    "find_litter",
+    "find_stores",
     "holder",
     "manifest",
     "open_store",
     "read_again",
     "read_note",
     "refuse_output",
+    "remove_waste",
     "sweep",
     "verify",
     "write",

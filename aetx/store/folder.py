@@ -103,14 +103,25 @@ def sweep(scratch: Path) -> int:
 
     A swap that a kill cut in two is ended first: its name goes to the new store. Returns how many things went.
     """
-    if scratch.is_symlink() or not scratch.is_dir():
-        return 0
-    litter = sorted(one for one in scratch.iterdir() if _LITTER.fullmatch(one.name))
-    for note in [one for one in litter if one.name.endswith(".swap")]:
-        _end_swap(note)
-    for one in litter:
+    end_swaps(scratch)
+    found = litter(scratch)
+    for one in found:
         disk.remove(one)
-    return len(litter)
+    return len(found)
+
+
+def litter(scratch: Path) -> list[Path]:
+    """Return what runs left in a folder for unfinished things."""
+    if scratch.is_symlink() or not scratch.is_dir():
+        return []
+    return sorted(one for one in scratch.iterdir() if _LITTER.fullmatch(one.name))
+
+
+def end_swaps(scratch: Path) -> None:
+    """Give the name back to every store whose swap a kill cut in two; call it only while holding the lock."""
+    for note in litter(scratch):
+        if note.name.endswith(".swap"):
+            _end_swap(note)
 
 
 def note_swap(scratch: Path, *, final: Path, new: Path, old: Path) -> Path:
