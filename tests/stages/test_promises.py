@@ -37,6 +37,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "measure.pixel_size": {"lattice_constant": 4.8, "least": 1},
     "measure.r_free": {"iterations": (1, 3), "folds": 2},
     "measure.experiment": {"doses": (1e5,), "tilts": (5, 7), "ranges": (60.0,)},
+    "measure.support": {"profile": "gaussian", "width": 0.9},
     "reconstruct.art": {"iterations": 1},
     "reconstruct.cgls": {"iterations": 3},
     "reconstruct.mbir": {"iterations": 3},
