@@ -282,6 +282,25 @@ def clean(
     console.show(as_json, told.as_dict, told.lines)
 
 
+@app.command(short_help="Say whether this machine is fit for a run.")
+def doctor(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[FOLDER]", help="where results will go: its disk is tried")
+    ] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Say whether this machine is fit for a run: libraries, cores, memory, GPU, disk, locks, caches, limits.
+
+    Writes and reads 128 MB in the folder and leaves nothing there. Exit code 4 if something has to be mended.
+    """
+    from aetx.run.doctor import diagnose
+
+    told = diagnose(folder)
+    console.show(as_json, told.as_dict, told.lines)
+    if told.code:
+        raise typer.Exit(told.code)
+
+
 @app.command("plan-experiment", short_help="Say how well atoms could be known from a plan.")
 def plan_experiment(
     specimen: Annotated[Path, typer.Argument(metavar="SPECIMEN", help="atoms: a file, or a finished result")],

@@ -16,6 +16,9 @@ from aetx import cli
 from aetx.cli import execute
 from aetx.errors import BusyError, EnvironmentFault, InputError, Problem
 
+WORK = ("run", "check", "plan", "train", "bench", "plan-experiment")
+LOOK = ("stages", "schemas", "show", "score", "verify", "status", "clean", "doctor")
+COMMANDS = WORK + LOOK
 TOY = Path(__file__).parent / "toy"
 SEED = "aetx: 1\ntitle: one step\nsteps:\n  - {name: particle, stage: simulate.particle, params: {smallest: %s}}\n"
 
@@ -38,12 +41,37 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert execute([]) == 0
     assert capsys.readouterr().out == text
-    for name in ("run", "check", "plan", "stages", "schemas", "show", "verify", "plan-experiment", "bench"):
+    commands = [
+        "run",
+        "check",
+        "plan",
+        "stages",
+        "schemas",
+        "show",
+        "score",
+        "verify",
+        "status",
+        "clean",
+        "doctor",
+        "plan-experiment",
+        "bench",
+        "train",
+    ]
+    for name in commands:
         assert f"  {name} " in text
         assert execute([name, "--help"]) == 0
         assert "--json" in capsys.readouterr().out
     assert execute(["--version"]) == 0
     assert capsys.readouterr().out.strip() == aetx.__version__
+
+
+def test_help_answers_at_once(tmp_path: Path) -> None:
+    program = "import sys; from aetx.cli import execute; execute(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "typer" in loaded
+    heavy = {"numpy", "xarray", "dask", "torch", "zarr", "pydantic", "matplotlib", "distributed", "psutil"}
+    assert loaded & heavy == set()
 
 
 @pytest.mark.usefixtures("recipe")
@@ -288,7 +316,7 @@ def test_a_small_run_from_end_to_end(capsys: pytest.CaptureFixture[str], recipe:
 
 
 def test_what_is_no_result_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for command in ("show", "verify"):
+    for command in ("show", "verify", "status"):
         assert execute([command, str(tmp_path), "--json"]) == 3
         (problem,) = told(capsys)["error"]["problems"]
         assert str(tmp_path) in problem["file"]

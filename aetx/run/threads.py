@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-_VARIABLES = (
+VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -22,7 +22,7 @@ def limit_threads() -> None:
     Idle threads sleep (``OMP_WAIT_POLICY``): spinning ones take a core from whoever else computes, and made a
     reconstruction four times slower on a machine with other work. What the user has set stays.
     """
-    for name in _VARIABLES:
+    for name in VARIABLES:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
