@@ -12,13 +12,14 @@ from pydantic import Field, model_validator
 
 from aetx.core import Forecast, InputSizes, Length, Params, optional, stage
 from aetx.core.atoms import column_of, elements_of, finite_positions
+from aetx.core.projected import compared, projected, volume_grid
 from aetx.core.tomography import forecast_bytes, grid, origin, pixel_size, rotations
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels import rendering
 from aetx.kernels.agreement import agreement, heights
 from aetx.kernels.projection import F64, Grid, Projector
-from aetx.kernels.reconstruction import mean_of_seen, whole_rays
-from aetx.model import ATOMS, SCORE, TILT_SERIES, VOLUME, spacing, units
+from aetx.kernels.reconstruction import mean_of_seen
+from aetx.model import ATOMS, SCORE, TILT_SERIES, VOLUME, units
 
 F32 = NDArray[np.float32]
 Table = dict[str, tuple[Any, ...]]
@@ -113,12 +114,12 @@ def r_factor(
         if named:
             fix = "leave them out, or give atoms"
             raise InputError(Problem("measure.r_factor", ", ".join(named), "a volume", "atoms", fix))
-        box = _volume_grid(volume, step, series)
-        trusted = _trusted(series, params, turned, image, box)
-        computed = _projected(volume, Projector(turned, box, image, device)) * np.float32(step)
+        box = volume_grid(volume, step, series)
+        trusted = compared(series, params.extended, turned, image, box)
+        computed = projected(volume, Projector(turned, box, image, device)) * np.float32(step)
     else:
         assert atoms is not None
-        trusted = _trusted(series, params, turned, image, _atoms_grid(atoms, step, series))
+        trusted = compared(series, params.extended, turned, image, _atoms_grid(atoms, step, series))
         computed, made = _drawn(atoms, series, observed, trusted, params)
     score = agreement(computed, observed, trusted, params.scale)
     if not score.pixels.all():
@@ -131,32 +132,6 @@ def r_factor(
     made["global_r1"], made["global_r2"] = ((), score.global_r1, one), ((), score.global_r2, one)
     made["scale"], made["pixels"] = ("tilt", score.scale, one), ("tilt", score.pixels, one)
     return xr.Dataset(made, {name: series[name].variable for name in ("tilt", "phi", "theta", "psi")})
-
-
-def _trusted(series: xr.Dataset, params: RFactorParams, turned: F64, image: Grid, box: Grid) -> NDArray[np.bool_]:
-    size = (series.sizes["tilt"], *image.shape)
-    trusted = whole_rays(turned, image, box) if params.extended else np.ones(size, bool)
-    if "mask" in series:
-        trusted &= series["mask"].transpose("tilt", "y", "x").values.astype(bool)
-    return trusted
-
-
-def _projected(volume: xr.Dataset, projector: Projector) -> F32:
-    density = volume["density"].transpose("z", "y", "x").values.astype(np.float32)
-    if not np.isfinite(density).all():
-        found = f"{int((~np.isfinite(density)).sum())} voxels that are not finite"
-        raise InputError(Problem("volume", "density", found, "finite values", "cut the volume to where it is known"))
-    return projector.images_out(projector.project(projector.volume_in(density)))
-
-
-def _volume_grid(volume: xr.Dataset, step: float, series: xr.Dataset) -> Grid:
-    for axis in "zyx":
-        if volume.sizes[axis] > 1 and abs(spacing(volume, axis) - step) > 1e-3 * step:
-            found = f"{spacing(volume, axis):g} angstrom"
-            raise InputError(
-                Problem("volume", axis, found, f"the pixel size {step:g} angstrom", "resample one of the two")
-            )
-    return grid(volume, "zyx", step, origin(series))
 
 
 def _placed(atoms: xr.Dataset, series: xr.Dataset) -> F64:
