@@ -103,3 +103,32 @@ def heights(basis: F32, observed: F32, trusted: Mask) -> F64:
         normal += columns @ columns.T
         side += columns @ observed[i][trusted[i]]
     return np.asarray(np.linalg.lstsq(normal, side, rcond=None)[0], np.float64)
+
+
+def matched(computed: F32, observed: F32, trusted: Mask, scale: F64) -> F32:
+    """Return computed images with the shape of a point that agrees best with the observed ones, shape (tilts, y, x).
+
+    Their Fourier transforms are multiplied by one factor for each spatial frequency, common to all images and the same
+    in all directions, by least squares: sum Re(O conj(C)) / sum |C|**2 over shells as wide as a step of the shorter
+    side. What is wrong about the places and the number of atoms stays wrong.
+
+    Parameters
+    ----------
+    computed, observed, trusted
+        As for `agreement`.
+    scale
+        Factor of each computed image, shape (tilts,); where it is NaN an image has no say.
+    """
+    rows, columns = computed.shape[1:]
+    shorter = min(rows, columns)
+    shell = np.rint(shorter * np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns))).astype(np.int64)
+    sums = np.zeros((2, int(shell.max()) + 1))
+    factor = np.nan_to_num(scale)[:, None, None].astype(np.float32)
+    seen, drawn = np.where(trusted, observed, 0), np.where(trusted, factor * computed, 0)
+    for one, other in zip(seen, drawn, strict=True):
+        known, wave = np.fft.rfft2(one), np.fft.rfft2(other)
+        for row, part in enumerate((np.real(known * np.conj(wave)), np.abs(wave) ** 2)):
+            sums[row] += np.bincount(shell.ravel(), part.ravel(), sums.shape[1])
+    transfer = np.divide(sums[0], sums[1], out=np.zeros(sums.shape[1]), where=sums[1] > 0)[shell]
+    made = [np.fft.irfft2(np.fft.rfft2(one) * transfer, (rows, columns)) for one in factor * computed]
+    return np.stack(made).astype(np.float32)
