@@ -167,6 +167,12 @@ def multiple(form: str, **options: Any) -> int:
     return 4 if form == "residual" else 4 ** {**DEFAULTS[form], **options}["levels"]
 
 
+def reach(form: str, **options: Any) -> int:
+    """Return how many voxels away along an axis an output voxel may be influenced from."""
+    with torch.device("meta"):
+        return build(form, **options).reach
+
+
 def cubes_to_channels(volume: torch.Tensor) -> torch.Tensor:
     """Return cubes of 2 x 2 x 2 voxels as channels: (N, 1, z, y, x) to (N, 8, z/2, y/2, x/2)."""
     count, _, z, y, x = volume.shape

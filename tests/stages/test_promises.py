@@ -20,6 +20,7 @@ from aetx.core import Params, Registry, Stage
 from aetx.core.params import unit_of
 from aetx.errors import AetxWarning
 from aetx.model import kind_of
+from tests.small_weights import small_weights
 
 NAMES = Registry().stage_names()
 LAZY = ("chunkwise", "halo")
@@ -27,6 +28,7 @@ LAZY = ("chunkwise", "halo")
 COARSE: dict[str, Any] = {"inner": 10.0, "outer": 25.0, "thickness": 4.0, "configurations": 2, "reach": 1.0}
 
 QUICK: dict[str, dict[str, Any]] = {
+    "augment.unet": {"weights": small_weights()},
     "align.axis": {"reach": 1.0, "step": 0.5},
     "align.reproject": {"rounds": 1, "iterations": 4, "folds": 2},
     "classify.species": {"elements": ("Fe", "Pt")},
