@@ -78,11 +78,12 @@ class Loop:
                     found = score(self.network, judge, training, self.device)
                     history.judged.append((history.step, found.rmse, found.wrong_percent, found.rmsd_pm))
                 history.seconds += time.process_time() - began
-                if found or heard or time.monotonic() - kept > EACH:
+                tell(history, found)
+                stop = bool(heard)
+                if found or stop or time.monotonic() - kept > EACH:
                     keep(self.file, self.key, self.network, self.optimiser, history, self.scratch)
                     kept = time.monotonic()
-                tell(history, found)
-                if heard and history.step < training.steps:
+                if stop and history.step < training.steps:
                     raise Stopped(heard[0])
 
     def step(self, pairs: Sequence[Pair], number: int) -> float:

@@ -195,6 +195,5 @@ def _cut(volume: xr.Dataset, atoms: xr.Dataset, draw: Draw) -> Pair:
     low = np.clip(np.floor(atom.min(0)).astype(int) - MARGIN, 0, None)
     high = np.minimum(np.ceil(atom.max(0)).astype(int) + MARGIN + 1, density.shape)
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    return Pair(
-        (density[box] / scale).astype(np.float16), (atom - low).astype(np.float32), float(np.mean(steps)), scale, draw
-    )
+    inside = np.ascontiguousarray(density[box] / scale, np.float16)
+    return Pair(inside, np.ascontiguousarray(atom - low, np.float32), float(np.mean(steps)), scale, draw)

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from aetx.core import weights
-from aetx.kernels.neural_networks import Published, Residual, build
+from aetx.errors import Problem, RecipeError
+from aetx.kernels.neural_networks import DEFAULTS, Published, Residual, build
 from aetx.run.keys import digest
 from aetx.run.stop import stopping
 from aetx.run.threads import cores, library_threads
@@ -93,6 +94,9 @@ def train(
     refuse_output(folder)
     check_sources(training, folder)
     network, before = _begin(training, loaded.path.parent)
+    if training.crop % network.multiple or training.crop == network.multiple:
+        wanted = f"a multiple of {network.multiple} beyond {network.multiple}"
+        raise RecipeError(Problem(str(loaded.path), "crop", str(training.crop), wanted, "change the crop"))
     claim_output(folder)
     with Lock(folder), _Progress(None if quiet else Console(stderr=True)) as progress:
         sweep(folder / SCRATCH)
@@ -118,10 +122,18 @@ def _begin(training: Training, folder: Path) -> tuple[Published | Residual, weig
     if training.start is not None:
         near = folder / training.start
         return weights.read(near if near.is_file() else training.start)
-    assert training.network is not None
+    form, options = _form(training, None)
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
-        return build(training.network.form, **training.network.options), None
+        return build(form, **options), None
+
+
+def _form(training: Training, before: weights.Card | None) -> tuple[str, dict[str, int]]:
+    """Return form and options of the network, those that are defaults too, so that the card holds when they change."""
+    if before is not None:
+        return before.form, {**DEFAULTS[before.form], **before.options}
+    assert training.network is not None
+    return training.network.form, {**DEFAULTS[training.network.form], **training.network.options}
 
 
 def _key(training: Training, before: weights.Card | None, device: str) -> str:
@@ -140,13 +152,7 @@ def _card(
     before: weights.Card | None,
 ) -> weights.Card:
     training = loaded.training
-    form, options = (
-        (before.form, before.options)
-        if before is not None
-        else (training.network.form, training.network.options)
-        if training.network is not None
-        else ("residual", {})
-    )
+    form, options = _form(training, before)
     atoms = sum(len(pair.atom) for pair in pairs if not pair.draw.validation)
     told: Mapping[str, Any] = {
         "file": loaded.path.name,

@@ -80,7 +80,7 @@ class Choice(Params):
     """Which network is trained from nothing."""
 
     form: Literal["residual", "published", "deep"] = Field("residual", description="form of the network")
-    options: Mapping[str, int | float | bool | str] = Field({}, description="what the form leaves open")
+    options: Mapping[str, int] = Field({}, description="what the form leaves open")
 
 
 class Validation(Params):
