@@ -27,6 +27,7 @@ from aetx.draw.scan_series import scan_series
 from aetx.draw.score import score
 from aetx.draw.strain import strain
 from aetx.draw.structure import structure
+from aetx.draw.support import support
 from aetx.draw.surface import surface
 from aetx.draw.tilt_series import tilt_series
 from aetx.draw.volume import volume
@@ -40,7 +41,7 @@ def _series(dataset: xr.Dataset) -> list[Picture]:
 
 
 def _atoms(dataset: xr.Dataset) -> list[Picture]:
-    return [*atoms(dataset), *classes(dataset), *refined(dataset), *_meaning(dataset)]
+    return [*atoms(dataset), *classes(dataset), *support(dataset), *refined(dataset), *_meaning(dataset)]
 
 
 def _lattice(dataset: xr.Dataset) -> list[Picture]:

@@ -13,6 +13,7 @@ from aetx.draw import style
 from aetx.draw.bound import bound, experiment
 from aetx.draw.comparison import comparison, repeats
 from aetx.draw.core_shell import core_shell
+from aetx.draw.filter import filtered
 from aetx.draw.held_out import iterations, shells
 from aetx.draw.pairs import pairs
 from aetx.draw.picture import Picture
@@ -34,6 +35,7 @@ PAINTERS: tuple[tuple[set[str], Callable[[xr.Dataset], list[Picture]]], ...] = (
     ({"crystal_bond", "scale_axis", "bond"}, scale),
     ({"meaning", "given_fits"}, hand),
     ({"changed", "misfit", "change"}, damage),
+    ({"filled", "section", "r1_matched"}, filtered),
     ({"g", "pdf", "filled_share"}, pairs),
     ({"interface_strain", "surface_strain", "radial_profile"}, core_shell),
     ({"semi_axes", "sphericity"}, whole_shape),
