@@ -10,7 +10,7 @@ import numpy as np
 from aetx.core import Registry
 from aetx.errors import InputError, Problem
 from aetx.io.lazy import LIBRARY_ERRORS, reading, wrong
-from aetx.io.points import number_of, table_of, text_lines
+from aetx.io.points import is_count, number_of, table_of, text_lines
 from aetx.io.stated import AngleFile, Convention, Stated
 from aetx.model import units
 
@@ -18,6 +18,9 @@ TEXT = (".rawtlt", ".tlt", ".txt", ".dat", ".csv", ".tsv", "")
 BESIDE = (".rawtlt", ".tlt", ".mdoc")
 NAMES = ("phi", "theta", "psi")
 HOW = "state angles: a file, or a list of degrees"
+OTHER = "it may belong to other images; state angles, or if it is only wrong, override: [pixel_size]"
+SAME = 5e-3
+"""Two pixel sizes that differ by less, relatively, say the same."""
 
 
 def beside(path: Path) -> list[Path]:
@@ -61,14 +64,41 @@ def _mdoc(path: Path) -> np.ndarray:
     for line, text in enumerate(text_lines(path), 1):
         head = re.match(r"\s*\[\s*(\w+)\s*=\s*(.*?)\s*\]", text)
         if head:
-            section = int(head[2]) if head[1] == "ZValue" and head[2].isdigit() else None
+            section = int(head[2]) if head[1] == "ZValue" and is_count(head[2]) else None
         entry = re.match(r"\s*TiltAngle\s*=\s*(\S+)", text)
         if entry and section is not None:
+            if section in angles:
+                raise wrong(path, f"line {line}, TiltAngle", f"section {section} twice", "once", "mend the file")
             angles[section] = number_of(path, line, "TiltAngle", entry[1])
     if not angles or sorted(angles) != list(range(len(angles))):
         found = f"sections {sorted(angles)[:5]}" if angles else "no TiltAngle"
         raise wrong(path, "ZValue", found, "a TiltAngle for every section from 0", HOW)
     return np.array([angles[place] for place in range(len(angles))])
+
+
+def check_mdoc(path: Path, pixel_size: float | None, pixels: tuple[int, int]) -> None:
+    """Refuse a SerialEM .mdoc whose pixel size (angstrom) or image size (x, y) is not that of the images.
+
+    Raises
+    ------
+    InputError
+        With the two that differ.
+    """
+    for line, text in enumerate(text_lines(path), 1):
+        entry = re.match(r"\s*(PixelSpacing|ImageSize)\s*=\s*(.*?)\s*$", text)
+        if entry is None:
+            continue
+        name, words = entry[1], entry[2].split()
+        numbers = [number_of(path, line, name, word) for word in words]
+        if name == "ImageSize" and tuple(numbers) != pixels:
+            found = f"images of {' x '.join(words)} pixels"
+            raise wrong(path, f"line {line}, {name}", found, f"{pixels[0]} x {pixels[1]}, as the images have", OTHER)
+        if name == "PixelSpacing" and pixel_size is not None and len(numbers) == 1 and numbers[0] > 0:
+            ratio = max(numbers[0] / pixel_size, pixel_size / numbers[0])
+            if ratio - 1 > SAME:
+                found = f"a pixel of {numbers[0]:g} angstrom"
+                wanted = f"{pixel_size:g} angstrom, as the images have: a factor of {ratio:.4g}"
+                raise wrong(path, f"line {line}, {name}", found, wanted, OTHER)
 
 
 def stated_rows(stated: Stated, registry: Registry) -> tuple[np.ndarray, str, bool]:

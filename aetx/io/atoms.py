@@ -12,11 +12,13 @@ from aetx.core import Registry
 from aetx.errors import InputError, Problem
 from aetx.io.angles import read_table
 from aetx.io.lazy import reading
-from aetx.io.points import element, rows_of
+from aetx.io.points import LARGEST, element, rows_of
 from aetx.io.stated import OriginTable, SpeciesTable, Stated
 from aetx.model import ATOMS, units
 
 AXES = ("x", "y", "z")
+WIDEST = 1e8
+"""Angstrom: no atom of a specimen is a centimetre from its middle."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,14 @@ class AtomDresser:
             what = f"{bad.size} atoms without a finite position, the first at index {bad[0]}"
             raise self.fail("position", what, "finite positions", "mend the table")
         positions = self._placed(positions, unit)
+        far = np.flatnonzero(~(np.abs(positions) <= WIDEST).all(1))
+        if far.size:
+            what = f"{far.size} atoms beyond {WIDEST:g} angstrom, the first at index {far[0]}"
+            raise self.fail("position", what, "positions within a specimen", "mend the unit, or the table")
         count = len(positions)
         ids = np.asarray(raw["id"].values) if "id" in raw else np.arange(count)
-        if np.unique(ids).size != count or not np.array_equal(ids, np.rint(ids)):
+        plain = np.array_equal(ids, np.rint(ids)) and bool((np.abs(ids) <= LARGEST).all())
+        if np.unique(ids).size != count or not plain:
             raise self.fail(
                 "id", "numbers that repeat or are not whole", "a whole number for each atom", "leave id out"
             )

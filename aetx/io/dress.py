@@ -14,7 +14,7 @@ from aetx.core import Registry
 from aetx.errors import InputError, Problem
 from aetx.io import angles
 from aetx.io.lazy import Key, LazyArray, View
-from aetx.io.stated import OriginTable, Stated
+from aetx.io.stated import AngleFile, OriginTable, Stated
 from aetx.model import FOCAL_SERIES, FRAMES, RAW_SERIES, SCAN_SERIES, TILT_SERIES, VOLUME, Kind, units
 
 MAIN = {
@@ -73,6 +73,7 @@ class Dresser:
                 found[axis] = (axis, self._grid(raws[0], axis, size, steps[axis]), {"units": name})
         if "tilt" in self._dims:
             found = self._with_tilts(found, raws, found_beside)
+            self._check_mdoc(found, steps, found_beside is not None)
         if self.kind is FOCAL_SERIES:
             found = self._with_defocus(found)
         if self.kind is RAW_SERIES and self.stated.scan_directions is not None:
@@ -289,6 +290,8 @@ class Dresser:
             fix = "mend units in the recipe; if the file is wrong, state override: [units]"
             raise self.fail("units", f"the file says {own!r}, the recipe {said!r}", "the same in both", fix)
         unit = said or own or "1"
+        if units.is_length(unit):
+            raise self.fail("units", repr(unit), "a unit of image values, no length", "mend units: 'count' or '1'")
         if self.kind is not VOLUME:
             return unit, 1.0
         for per in ("pixel", "nm", "pm", "um"):
@@ -330,6 +333,14 @@ class Dresser:
                 original["axis_azimuth"] = self.stated.axis_azimuth
             attrs["source_angles"] = json.dumps(original)
         return found.assign_attrs(attrs)
+
+    def _check_mdoc(self, found: xr.Dataset, steps: Mapping[str, float], beside: bool) -> None:
+        """Refuse the images if the .mdoc that tells their angles speaks of others."""
+        stated = self.stated.angles.path if isinstance(self.stated.angles, AngleFile) else self.stated.angles
+        named = [Path(stated)] if isinstance(stated, str) else angles.beside(Path(self.source)) if beside else []
+        free = "pixel_size" in self.stated.override
+        for path in (one for one in named if one.suffix.lower() == ".mdoc"):
+            angles.check_mdoc(path, None if free else steps["x"], (found.sizes["x"], found.sizes["y"]))
 
     def _file_angles(self, raws: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         raw = raws[0]

@@ -22,6 +22,8 @@ LONGEST_AXIS = 10_000_000
 """Values of an axis."""
 DEEPEST = 32
 """Groups within groups that are searched."""
+MOST = 10_000
+"""Groups and datasets that are searched."""
 
 
 @contextlib.contextmanager
@@ -42,26 +44,47 @@ def _unlocked(path: Path) -> h5py.File:
 
 def datasets(path: Path, file: h5py.File) -> list[str]:
     """Return the names of all numeric datasets in a file; follows no soft or external link, opens no loop twice."""
-    found: list[str] = []
-    seen: set[Any] = set()
-
-    def walk(group: h5py.Group, prefix: str, depth: int) -> None:
-        address = h5py.h5o.get_info(group.id).addr
-        if address in seen or depth > DEEPEST:
-            return
-        seen.add(address)
-        for name in group:
-            if link_type(group, name) != "hard":
-                continue
-            one = group[name]
-            if isinstance(one, h5py.Group):
-                walk(one, f"{prefix}{name}/", depth + 1)
-            elif isinstance(one, h5py.Dataset) and one.dtype.kind in "iuf" and one.ndim:
-                found.append(prefix + name)
-
-    with reading(path, "HDF5 structure", "a whole HDF5 file"):
-        walk(file, "", 0)
+    found = [
+        name
+        for name, one in objects(path, file)
+        if isinstance(one, h5py.Dataset) and one.dtype.kind in "iuf" and one.ndim
+    ]
     return [name for name in found if not name.startswith(("#refs#", "#subsystem#"))]
+
+
+def objects(path: Path, file: h5py.File) -> list[tuple[str, h5py.Group | h5py.Dataset]]:
+    """Return the groups and datasets of a file with their names, as far as links in the file itself lead.
+
+    Raises
+    ------
+    InputError
+        If there are more than a file for people has.
+    """
+    found: list[tuple[str, h5py.Group | h5py.Dataset]] = []
+    seen: set[Any] = set()
+    waiting: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
+    with reading(path, "HDF5 structure", "a whole HDF5 file"):
+        while waiting:
+            prefix, group, depth = waiting.pop()
+            address = h5py.h5o.get_info(group.id).addr
+            if address in seen or depth > DEEPEST:
+                continue
+            seen.add(address)
+            inner = []
+            for name in group:
+                if len(found) >= MOST:
+                    what = f"more than {MOST} groups and datasets"
+                    raise wrong(path, "HDF5 structure", what, "fewer", "state variable: the name of the dataset")
+                link = group.id.links.get_info(name.encode()).type
+                if link != h5py.h5l.TYPE_HARD:
+                    continue
+                one = group[name]
+                if isinstance(one, h5py.Group):
+                    inner.append((f"{prefix}{name}/", one, depth + 1))
+                if isinstance(one, h5py.Group | h5py.Dataset):
+                    found.append((prefix + name, one))
+            waiting += inner[::-1]
+    return found
 
 
 def link_type(group: h5py.Group, name: str) -> str | None:

@@ -22,6 +22,18 @@ from aetx.model import ATOMS, SCAN_SERIES, TILT_SERIES, VOLUME, Kind, spacing, u
 
 BLOCK = 2**26
 """Bytes of a volume in one chunk, at most, unless one section is larger."""
+OF_TILTS = {"angles", "convention", "axis_azimuth", "allow_duplicates", "full_range", "dose"}
+OF_GRIDS = {"pixel_size", "axes", "variable", "units", "override"}
+SPEAKS = {
+    "tilt_series": OF_GRIDS | OF_TILTS | {"origin"},
+    "scan_series": OF_GRIDS | OF_TILTS | {"frequency_step"},
+    "focal_series": OF_GRIDS | OF_TILTS | {"defocus"},
+    "raw_series": OF_GRIDS | OF_TILTS | {"frames", "scan_directions"},
+    "frames": OF_GRIDS,
+    "volume": OF_GRIDS | {"origin"},
+    "atoms": OF_GRIDS | {"origin", "zero", "columns", "species"},
+}
+"""What may be stated of a bare file, by the kind that it shall be."""
 OF_THE_FILE = {"variable", "columns"}
 """What is stated for the reader, and may be stated of a finished dataset too."""
 
@@ -101,6 +113,9 @@ def open_lazily(
     whole = raws[0] if len(raws) == 1 else None
     if whole is not None and ("aetx_schema" in whole.attrs or not kind.problems(whole)):
         found = _finished(whole, kind, stated, str(first))
+    elif (idle := sorted(stated.model_fields_set - SPEAKS.get(kind.name, stated.model_fields_set))) != []:
+        what = f"stated of a {kind.name}"
+        raise InputError(Problem(str(first), idle[0], what, "what such a file has", f"leave {', '.join(idle)} out"))
     elif kind is ATOMS:
         if whole is None:
             raise InputError(Problem(str(first), "path", f"{len(paths)} files", "one table of atoms", "name one file"))
@@ -143,9 +158,10 @@ def choose(path: Path, registry: Registry) -> Reader:
 
 def _read(chosen: Reader, path: Path, stated: Stated) -> xr.Dataset:
     asked = chosen.params.model_fields
-    if "columns" in stated.model_fields_set and "columns" not in asked:
-        fix = "leave columns out, or state another reader"
-        raise InputError(Problem(str(path), "columns", f"reader {chosen.name}", "a reader of columns", fix))
+    idle = sorted(OF_THE_FILE & stated.model_fields_set - set(asked))
+    if idle and getattr(stated, idle[0]) is not None:
+        fix = f"leave {idle[0]} out, or state another reader"
+        raise InputError(Problem(str(path), idle[0], f"reader {chosen.name}", f"a reader of {idle[0]}", fix))
     options = {name: getattr(stated, name) for name in asked if name in stated.model_fields_set}
     try:
         return chosen(path, **{name: one for name, one in options.items() if one is not None})

@@ -12,6 +12,9 @@ from ase.data import atomic_numbers
 from aetx.io.lazy import Identity, reading, wrong
 
 COMMENTS = ("%", "#", "//", ";", "!")
+LARGEST = 2**53
+"""Whole numbers up to this one are told apart."""
+_BETWEEN = re.compile(r"\s*[,;]\s*|\s+")
 LONGEST = 2 * 1024**3
 """Bytes of text that are read at most."""
 
@@ -43,18 +46,35 @@ def rows_of(path: Path) -> list[tuple[int, list[str]]]:
     for number, line in enumerate(text_lines(path), 1):
         text = line.strip()
         if text and not text.startswith(COMMENTS):
-            found.append((number, re.split(r"\s*[,;]\s*|\s+", text.rstrip(",;"))))
+            found.append((number, _words(path, number, text.rstrip(",;"))))
     if not found:
         raise wrong(path, "content", "no line of numbers", "at least one", "the file is empty or all comments")
     return found
 
 
+def _words(path: Path, line: int, text: str) -> list[str]:
+    if "," in text or ";" in text:
+        between = {one.strip() for one in _BETWEEN.findall(text)}
+        if len(between) > 1:
+            found = " and ".join("blanks" if not one else repr(one) for one in sorted(between)) + " between the words"
+            fix = "if the comma is a decimal one, write points; else part all columns alike"
+            raise wrong(path, f"line {line}", found, "one of them", fix)
+    return _BETWEEN.split(text)
+
+
 def number_of(path: Path, line: int, column: str, word: str) -> float:
-    """Return a word as a number."""
+    """Return a word as a number, written in the digits 0 to 9 with a decimal point."""
     try:
+        if not word.isascii() or "_" in word:  # Python reads these as numbers, too
+            raise ValueError(word)
         return float(word)
     except ValueError as error:
-        raise wrong(path, f"line {line}, {column}", repr(word), "a number", "mend the line") from error
+        raise wrong(path, f"line {line}, {column}", repr(word[:80]), "a number", "mend the line") from error
+
+
+def is_count(word: str) -> bool:
+    """Tell whether a word is a whole number from 0 to 999,999,999 in plain digits."""
+    return word.isascii() and word.isdecimal() and len(word) < 10
 
 
 def table_of(path: Path) -> np.ndarray:
@@ -75,7 +95,7 @@ def element(path: Path, field: str, word: str) -> int:
     """Return the atomic number of a symbol or of a number; ``X`` is unknown, 0."""
     if word == "X":
         return 0
-    if word.isdigit() and int(word) <= 118:
+    if is_count(word) and int(word) <= 118:
         return int(word)
     found = atomic_numbers.get(word)
     if found is None:
@@ -87,7 +107,7 @@ def read_xyz(path: Path, extended: bool) -> xr.Dataset:
     """Read one frame of a plain or extended XYZ file as positions (angstrom), species and columns."""
     lines = text_lines(path)
     first = lines[0].strip()
-    if not first.isdigit() or int(first) < 1:
+    if not is_count(first) or int(first) < 1:
         raise wrong(path, "line 1", repr(first[:40]), "the number of atoms", "this is not an XYZ file; name its reader")
     count = int(first)
     comment = lines[1] if len(lines) > 1 else ""
@@ -155,7 +175,8 @@ def _numbers(path: Path, name: str, kind: str, words: list[list[str]]) -> np.nda
     values = [[number_of(path, at + 3, name, word) for word in row] for at, row in enumerate(words)]
     made = np.array(values, float)
     if kind == "I":
-        if not np.array_equal(made, np.rint(made)):
-            raise wrong(path, f"column {name}", "numbers with fractions", "whole numbers", "mend Properties")
+        if not (np.array_equal(made, np.rint(made)) and (np.abs(made) <= LARGEST).all()):
+            wanted = f"whole numbers up to {LARGEST}"
+            raise wrong(path, f"column {name}", "numbers with fractions, or too large", wanted, "mend Properties")
         return made.astype(np.int64)
     return made

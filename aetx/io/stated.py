@@ -12,6 +12,10 @@ from aetx.core.params import Params, Unit
 from aetx.errors import InputError, Problem, did_you_mean
 from aetx.model import units
 
+MOST_DOSE = 1e12
+FARTHEST = 1e8
+"""Angstrom: a centimetre."""
+
 Convention = Literal["aet_zyx", "genfire_zyz", "axis_angle"]
 Overridden = Literal["pixel_size", "angles", "units"]
 
@@ -149,6 +153,22 @@ class Stated(Params):
         for one in value.values() if isinstance(value, dict) else (value,):
             if one is not None and one <= 0:
                 raise ValueError(f"a pixel has a size greater than 0, got {one:g} angstrom")
+        return value
+
+    @field_validator("dose")
+    @classmethod
+    def _some_dose(cls, value: float | tuple[float, ...] | None) -> float | tuple[float, ...] | None:
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None and not 0 < one <= MOST_DOSE:
+                raise ValueError(f"a dose is greater than 0 and at most {MOST_DOSE:g} e/angstrom**2, got {one:g}")
+        return value
+
+    @field_validator("defocus", "origin", "zero")
+    @classmethod
+    def _within_reach(cls, value: object) -> object:
+        for one in value if isinstance(value, tuple) else ():
+            if not abs(one) <= FARTHEST:
+                raise ValueError(f"a place or a defocus is at most {FARTHEST:g} angstrom, got {one:g}")
         return value
 
     @field_validator("units")

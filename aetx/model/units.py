@@ -108,6 +108,11 @@ def factor(source: str, target: str) -> float:
         raise UnitError(f"{source!r} cannot be converted to {target!r}") from error
 
 
+def is_length(text: str) -> bool:
+    """Tell whether a unit measures a length."""
+    return bool(parse(text).dimensionality == parse("angstrom").dimensionality)
+
+
 def quantity(text: str, target: str) -> float:
     """Read ``'0.34 nm'`` as a number in `target`.
 

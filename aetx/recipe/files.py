@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import glob
+import fnmatch
+import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|.*::", re.DOTALL)
 _UNSAFE = re.compile(r"[^\w.=,+-]+")
 MOST = 100_000
 """Members that one pattern may have."""
+LOOKED_AT = 300_000
+"""Names that are read at most to find the files of one pattern."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,21 @@ class Files:
         if text is None or not is_pattern(text) or _exists(self._base(node) / text):
             return None
         found: list[Member] = []
-        for number, (labels, plain) in enumerate(expand(text)):
-            if number >= MOST:
-                self.findings.say(node.place, where, node.found, f"at most {MOST} files", "split the recipe")
-                return ()
+        spelled = list(itertools.islice(expand(text), MOST + 1))
+        if len(spelled) > MOST:
+            self.findings.say(node.place, where, node.found, f"at most {MOST} files", "split the recipe")
+            return ()
+        for labels, plain in spelled:
             path = self._base(node) / plain
             if not _globs(plain):
                 if self._present(path, plain, node, where):
                     found.append(Member("-".join(labels), path))
                 continue
-            names = glob.glob(plain.replace("[", "[[]"), root_dir=self._base(node))  # noqa: PTH207 - absolute ones too
+            names = _globbed(plain, self._base(node))
+            if names is None:
+                fix = "write out the folders, and '*' only where files differ"
+                self.findings.say(node.place, where, node.found, f"a pattern that fits {LOOKED_AT} names or fewer", fix)
+                return ()
             matches = [self._base(node) / name for name in sorted(names, key=natural)]
             if not matches:
                 fix = f"check the pattern; it was looked for as {str(path)!r}"
@@ -119,6 +128,30 @@ def _exists(path: Path) -> bool:
         return False
 
 
+def _globbed(pattern: str, folder: Path) -> list[str] | None:
+    """Return the paths that a pattern of ``*`` and ``?`` matches; None where too many names would have to be read."""
+    parts = Path(pattern).parts
+    reached, looked_at = [""], 0
+    for number, part in enumerate(parts):
+        if not _globs(part):
+            joined = [os.path.join(one, part) for one in reached]  # noqa: PTH118 - spelled as the recipe spells it
+            reached = [one for one in joined if number < len(parts) - 1 or _exists(folder / one)]
+            continue
+        matches = re.compile(fnmatch.translate(part.replace("[", "[[]"))).fullmatch
+        found: list[str] = []
+        for one in reached:
+            try:
+                names = os.listdir(folder / one)  # noqa: PTH208 - names, not paths
+            except OSError:
+                continue
+            looked_at += len(names) + 1
+            if looked_at > LOOKED_AT:
+                return None
+            found += [os.path.join(one, name) for name in names if matches(name) and name[0] != "."]  # noqa: PTH118
+        reached = found
+    return reached
+
+
 def is_pattern(text: str) -> bool:
     """Tell whether a path may stand for several files: ``*``, ``?``, ``{20-24}``, ``{a,b}``."""
     return _globs(text) or bool(_BRACES.search(text))
@@ -167,7 +200,7 @@ def _matched(pattern: str, path: str) -> list[str]:
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Return a key that sorts ``pt_2`` before ``pt_10``."""
     parts = re.split(r"(\d+)", text)
-    return tuple((1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts)
+    return tuple((1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts)
 
 
 def is_safe(label: str) -> bool:

@@ -199,8 +199,9 @@ class _Builder:
                 break
             key = self.node(event, events, field, depth + 1)
             name = key.raw
-            if not isinstance(event, ScalarEvent):
-                self.findings.say(key.place, field or "recipe", key.found, "a name as key", "quote it, or write a name")
+            if not isinstance(event, ScalarEvent) or not name:
+                found = key.found if not isinstance(event, ScalarEvent) else "an empty key"
+                self.findings.say(key.place, field or "recipe", found, "a name as key", "quote it, or write a name")
                 name = ""
             where = f"{field}.{name}" if field else name
             value = self.node(next(events), events, where, depth + 1).under(key.place)
@@ -208,7 +209,7 @@ class _Builder:
                 first = entries[name].key.line
                 fix = f"remove one of the two, on lines {first} and {key.place.line}"
                 self.findings.say(key.place, where, f"the key {name!r} twice", "each key once", fix)
-            elif isinstance(event, ScalarEvent):
+            elif name:
                 entries[name] = value
         return entries
 

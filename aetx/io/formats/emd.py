@@ -11,7 +11,7 @@ import xarray as xr
 from pydantic import Field
 
 from aetx.core import Params, reader
-from aetx.io.hdf5 import LONGEST_AXIS, Hdf5Array, attribute, datasets, entry, link_type, opened, text_of
+from aetx.io.hdf5 import LONGEST_AXIS, Hdf5Array, attribute, datasets, entry, link_type, objects, opened, text_of
 from aetx.io.lazy import Identity, pread, reading, wrong
 from aetx.model import FOCAL_SERIES, FRAMES, RAW_SERIES, SCAN_SERIES, TILT_SERIES, VOLUME, units
 
@@ -82,9 +82,7 @@ def _only(path: Path, file: h5py.File) -> str:
     known = datasets(path, file)
     if not found and len(known) == 1:
         return known[0]
-    declared: list[str] = []
-    with reading(path, "HDF5 structure", "a whole HDF5 file"):
-        file.visititems(lambda name, one: declared.append(name) if "emd_group_type" in one.attrs else None)
+    declared = [name for name, one in objects(path, file) if "emd_group_type" in one.attrs]
     what = f"{len(found)} groups with 'data'" + (f", group {declared[0]} without" if declared and not found else "")
     raise wrong(path, "data", what, "one", "state variable: one of " + (", ".join(known[:20]) or "none: it is empty"))
 

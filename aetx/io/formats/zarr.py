@@ -121,6 +121,9 @@ def _check_array(path: Path, name: str, meta: dict[str, Any], files: dict[str, i
         encoding = meta["chunk_key_encoding"]["name"]
         kind = meta["data_type"]
         codecs = [one if isinstance(one, str) else str(one["name"]) for one in _all_codecs(meta["codecs"])]
+        if meta.get("storage_transformers"):
+            what = "storage transformers"
+            raise wrong(path, f"{name} storage_transformers", what, "none", "write the array without them")
         for one in codecs:
             if one not in CODECS:
                 raise wrong(path, f"{name} codec", repr(one), f"one of {sorted(CODECS)}", "write it with one of these")
@@ -155,8 +158,13 @@ def _all_codecs(codecs: list[Any]) -> list[Any]:
 
 
 def _missing(name: str, counts: list[int], encoding: str, have: dict[str, int]) -> str:
-    for at in np.ndindex(*counts):
-        parts = [str(one) for one in at]
+    """Return the first chunk that is not there, in C order: one of as many as there are and one more."""
+    for number in range(len(have) + 1):
+        parts: list[str] = []
+        rest = number
+        for count in reversed(counts):
+            rest, one = divmod(rest, count)
+            parts.insert(0, str(one))
         place = "/".join(["c", *parts]) if encoding == "default" else ".".join(parts) or "0"
         if f"{name}/{place}" not in have:
             return f"{name}/{place}"
