@@ -28,8 +28,9 @@ EACH = 120.0
 """Seconds after which the state is kept again."""
 LAST = 0.01
 """Rate at the end, over the greatest."""
-LONGEST = 1.0
-"""Length to which gradients are cut: a single cube that surprises must not undo what was learned."""
+LONGEST = 0.2
+"""Length to which gradients are cut, some five times the usual one: a cube that surprises must not undo what was
+learned, nor weigh for long in the moments."""
 
 
 @dataclass

@@ -90,6 +90,9 @@ class Validation(Params):
     evaluations: int = Field(10, ge=1, le=1000, description="number of times during the training, evenly spread")
     traced: int = Field(4, ge=1, le=1000, description="pairs whose atoms are traced each time; in the end all are")
     separation: Length = Field(1.6, gt=0, le=10, description="least distance of traced atoms")
+    threshold: float = Field(
+        0.4, gt=0, lt=1, description="least height of a traced atom over a typical one; fainter ones are doubts"
+    )
     radius: Length = Field(1.38, gt=0, le=10, description="farthest distance of a traced atom from its true place")
 
 
@@ -120,7 +123,7 @@ class Training(Params):
     margin: int = Field(4, ge=0, le=64, description="voxels at the faces of a cube that do not count")
     batch: int = Field(1, ge=1, le=1024, description="cubes to a step")
     steps: int = Field(10_000, ge=1, le=100_000_000, description="steps of the optimisation")
-    rate: float = Field(2e-3, gt=0, le=1, description="greatest rate of learning, after the first steps")
+    rate: float = Field(1e-3, gt=0, le=1, description="greatest rate of learning, after the first steps")
     warm_up: float = Field(0.02, ge=0, lt=1, description="share of the steps in which the rate rises")
     decay: float = Field(1e-4, ge=0, le=1, description="decay of the weights (AdamW)")
     emphasis: float = Field(0.0, ge=0, le=1000, description="weight of the centre of an atom beyond that of nothing")

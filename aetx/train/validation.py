@@ -91,7 +91,8 @@ def traced(volume: F32, step: float, training: Training) -> np.ndarray:
         },
         {"aetx_schema": "volume"},
     )
+    how = PeaksParams(separation=training.validation.separation, threshold=training.validation.threshold)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AetxWarning)  # a young network shows no atom
-        found = peaks(given, params=PeaksParams(separation=training.validation.separation))
+        found = peaks(given, params=how)
     return positions(found)
