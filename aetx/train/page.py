@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -101,17 +100,23 @@ def _curves(history: History, training: Training) -> Picture:
     for axes in (first, second, third):
         axes.set_xscale("log")
         axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        if high / low < 30:
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if math.log10(high / low) > 0.5 else range(1, 10)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            axis.set_major_locator(LogLocator(subs=_marks(high / low)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
     caption = (
         f"Training: mean over {history.loss[0][0] if history.loss else 0} steps, inside the margin of random cubes. "
         f"Validation: {training.validation.traced} volumes that are not trained on, whole; atoms traced as "
         f"trace.peaks does. Both axes are logarithmic; no wrong atom is drawn at {LOWEST:g} %."
     )
     return Picture("curves", "Learning curves", caption, made)
+
+
+def _marks(ratio: float) -> tuple[float, ...]:
+    """Return which multiples of powers of ten are marked on a logarithmic axis that spans a ratio."""
+    return (
+        (1.0,) if ratio > 300 else (1.0, 2.0, 5.0) if ratio > 4 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+    )
 
 
 def _sections(network: Published | Residual, pair: Pair, training: Training) -> Picture:
