@@ -72,13 +72,17 @@ def run(
     device: Device = None,
     plugins: Plugins = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace results that another recipe left")] = False,
+    trusted: Annotated[
+        bool,
+        typer.Option("--trust-network", help="let a cluster work unencrypted: all on its network can act as you"),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a recipe: results, exports, report and provenance in the output folder. Finished steps are kept."""
     plan = _load(recipe, sets, plugins, output, memory, scheduler, device)
     from aetx.run import run_plan
 
-    done = run_plan(plan, overwrite=overwrite, quiet=as_json, command=sys.argv)
+    done = run_plan(plan, trusted=trusted, overwrite=overwrite, quiet=as_json, command=sys.argv)
     console.show(as_json, done.as_dict, done.lines)
 
 

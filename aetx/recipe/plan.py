@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import Field
+
 from aetx.core import Params, Stage
 from aetx.core.registry import Registry
 from aetx.model import Kind
@@ -59,14 +61,37 @@ class Job:
         return next(step for step in self.steps if step.name == name)
 
 
+class Slurm(Params):
+    """What is asked of Slurm: jobs of one worker each. What is left empty, dask's configuration or Slurm decides."""
+
+    jobs: int = Field(1, ge=1, le=10_000, description="number of jobs, each on one machine")
+    cores: int = Field(4, ge=1, le=1024, description="cores of each job: blocks that it computes at a time")
+    memory: str = Field(
+        "8 GB", pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})? ?[KMGT]i?B$", description="memory of each job, as '32 GB'"
+    )
+    walltime: str = Field(
+        "1:00:00", pattern=r"^([0-9]{1,3}-)?[0-9]{1,3}:[0-9]{2}:[0-9]{2}$", description="longest time of a job"
+    )
+    queue: str = Field("", pattern=r"^[A-Za-z0-9_.\-]{0,64}$", description="partition that the jobs go to")
+    account: str = Field("", pattern=r"^[A-Za-z0-9_.\-]{0,64}$", description="account that is charged")
+    interface: str = Field(
+        "", pattern=r"^[A-Za-z0-9_.\-]{0,15}$", description="network that the machines share, such as ib0"
+    )
+
+
 @dataclass(frozen=True)
 class Settings:
-    """The ``run:`` block; the command line wins. `memory` is in bytes, 0 where none was given."""
+    """The ``run:`` block; the command line wins. `memory` is in bytes, 0 where none was given.
+
+    `worker_timeout` are the seconds for which a run waits for workers; 0 where none were given.
+    """
 
     output: Path | None = None
     memory: int = 0
     scheduler: str = "threads"
     device: str = "cpu"
+    worker_timeout: float = 0.0
+    slurm: Slurm = field(default_factory=Slurm)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from aetx.io.stated import Stated
 from aetx.model import KINDS, Kind
 from aetx.model.kinds import DTYPES
 from aetx.recipe.inputs import OWN
+from aetx.recipe.plan import Slurm
 from aetx.recipe.recipe import KEYS
 from aetx.recipe.steps import KEYS as STEP_KEYS
 from aetx.recipe.steps import NAME
@@ -58,7 +59,7 @@ def recipe_schema(registry: Registry) -> Schema:
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
             "description": "the steps and inputs that the report shows; all steps if left out",
         },
-        "run": _run(),
+        "run": _run(definitions),
     }
     return {
         "$schema": DRAFT,
@@ -168,12 +169,13 @@ def _export(stages: list[Stage], definitions: dict[str, Schema]) -> Schema:
     return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
 
 
-def _run() -> Schema:
+def _run(definitions: dict[str, Schema]) -> Schema:
     texts = {
         "output": "folder for the results, below the current one",
         "memory": "most memory that a run may take, such as 4GB or 500 MiB",
         "scheduler": "threads, local, slurm, or tcp://host:port",
         "device": "cpu, cuda or cuda:1",
+        "worker-timeout": "for how long a run waits for workers that are lost or yet to come: 90 s, 5 min, 2 h",
     }
     patterns = {"memory": r"^\s*\d+(\.\d+)?\s*[KMGTkmgt]?[Ii]?[Bb]\s*$|\$\{[^{}]+\}"}
     return {
@@ -181,7 +183,8 @@ def _run() -> Schema:
         "properties": {
             name: {"type": "string", "description": text} | ({"pattern": patterns[name]} if name in patterns else {})
             for name, text in texts.items()
-        },
+        }
+        | {"slurm": _parameters(Slurm, "slurm", definitions)},
         "additionalProperties": False,
         "description": "how to run; the command line wins",
     }

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from aetx.errors import did_you_mean
 from aetx.recipe.findings import Findings
-from aetx.recipe.plan import Settings
+from aetx.recipe.plan import Settings, Slurm
 from aetx.recipe.text import COMMAND_LINE, Node
+from aetx.recipe.values import Builder
 
-KEYS = ("output", "memory", "scheduler", "device")
+KEYS = ("output", "memory", "scheduler", "device", "worker-timeout", "slurm")
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
     "KIB": 2**10,
     "MIB": 2**20,
@@ -67,6 +68,7 @@ def settle(block: Node | None, given: Mapping[str, str | None], stem: str, findi
     for name, text in given.items():
         if text is not None:
             nodes[name] = Node(text, COMMAND_LINE, COMMAND_LINE, raw=text, typed=True)
+    asked = Builder(findings, _no_path).build(Slurm, nodes.pop("slurm"), "run.slurm") if "slurm" in nodes else None
     texts = {name: _text(name, node, findings) for name, node in nodes.items()}
     output = _output(texts.get("output"), nodes.get("output"), findings) or Path.cwd() / "out" / stem
     return Settings(
@@ -74,7 +76,30 @@ def settle(block: Node | None, given: Mapping[str, str | None], stem: str, findi
         memory=_memory(texts.get("memory"), nodes.get("memory"), findings),
         scheduler=_scheduler(texts.get("scheduler"), nodes.get("scheduler"), findings),
         device=_device(texts.get("device"), nodes.get("device"), findings),
+        worker_timeout=_timeout(texts.get("worker-timeout"), nodes.get("worker-timeout"), findings),
+        slurm=asked or Slurm(),
     )
+
+
+def _no_path(_: Node, __: str) -> None:
+    """Find no path: nothing that is asked of Slurm is one."""
+
+
+def parse_time(text: str) -> float:
+    """Return the seconds that ``90 s``, ``5 min`` or ``2 h`` means.
+
+    Raises
+    ------
+    ValueError
+        If it is no time with a unit, or none that a run could wait.
+    """
+    match = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,3})?)\s*(s|min|h)\s*", text)
+    if match is None:
+        raise ValueError("a time with a unit, such as '90 s', '5 min' or '2 h'")
+    found = float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]]
+    if not 1 <= found <= 7 * 86400:
+        raise ValueError("a time from 1 s to 168 h")
+    return found
 
 
 def _where(node: Node, name: str) -> str:
@@ -125,6 +150,16 @@ def _memory(text: str | None, node: Node | None, findings: Findings) -> int:
     except ValueError as error:
         findings.say(node.place, _where(node, "memory"), node.found, str(error), "write e.g. '4GB'")
         return 0
+
+
+def _timeout(text: str | None, node: Node | None, findings: Findings) -> float:
+    if text is None or node is None:
+        return 0.0
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        findings.say(node.place, _where(node, "worker-timeout"), node.found, str(error), "write e.g. '5 min'")
+        return 0.0
 
 
 def _scheduler(text: str | None, node: Node | None, findings: Findings) -> str:

@@ -26,7 +26,7 @@ from aetx.run.inputs import Opened, hash_input
 from aetx.run.keys import machine, versions
 from aetx.run.outlook import expect, refuse_disk, share
 from aetx.run.progress import Progress
-from aetx.run.scheduler import workers_in_words
+from aetx.run.scheduler import Crew
 from aetx.run.settings import RunSettings
 from aetx.run.stop import Stopped
 from aetx.run.threads import library_threads
@@ -57,6 +57,8 @@ class JobRun:
     reporter: Reporter | None
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What opening each input warned of."""
+    crew: Crew = field(default_factory=Crew)
+    """Who computes."""
     record: RunRecord = field(init=False)
     opened: dict[str, Opened] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
@@ -201,9 +203,9 @@ class JobRun:
         record = {"step": decision.step.name, "job": self.job.name, "made": decision.made.model_dump(mode="json")}
         alone = decision.step.stage.flow == "whole"
         try:
-            with library_threads(self.settings.threads if alone else 1):
+            with library_threads(self.settings.threads if alone else 1), self._in_words(decision):
                 made = self._call(decision)
-            with library_threads(1), workers_in_words(decision.step.name, self.settings.memory):
+            with library_threads(1), self._in_words(decision):
                 if decision.place == "export":
                     return self._export(decision, made, record)
                 write(
@@ -219,6 +221,9 @@ class JobRun:
             error.add_note(f"in step {decision.step.name!r}" + (f" of {self.job.name!r}" if self.job.name else ""))
             raise
         return decision.path
+
+    def _in_words(self, decision: Decision) -> contextlib.AbstractContextManager[None]:
+        return self.crew.in_words(decision.step.name, self.settings.memory)
 
     def _export(self, decision: Decision, made: xr.Dataset, record: Mapping[str, Any]) -> Path:
         suffix, path = str(made.attrs.get("suffix", "")), self.folder / "exports" / decision.step.name

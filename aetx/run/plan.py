@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import xarray as xr
@@ -18,7 +19,7 @@ from aetx.run.inputs import Opener, check_declared, open_declared
 from aetx.run.job import JobRun, Reporter
 from aetx.run.outlook import refuse_memory, sizes_of
 from aetx.run.progress import Note, Progress
-from aetx.run.scheduler import computing
+from aetx.run.scheduler import Crew, computing
 from aetx.run.settings import RunSettings, settle
 from aetx.run.stop import Stopped, stopping
 from aetx.run.watch import give_back
@@ -74,6 +75,7 @@ def run_plan(
     memory: int | None = None,
     scheduler: str | None = None,
     device: str | None = None,
+    trusted: bool = False,
     overwrite: bool = False,
     command: Sequence[str] = (),
     quiet: bool = False,
@@ -88,6 +90,8 @@ def run_plan(
         A checked recipe.
     output
         Folder of the results; the plan's if not given. So are `memory` (bytes, 0 for no limit), `scheduler`, `device`.
+    trusted
+        A cluster may be reached over a network without encryption.
     overwrite
         Make every result again, and replace exports that were changed by hand.
     command
@@ -114,7 +118,7 @@ def run_plan(
     Stopped
         If a signal came: `code` is the exit status.
     """
-    settings = settle(plan, output=output, memory=memory, scheduler=scheduler, device=device)
+    settings = settle(plan, output=output, memory=memory, scheduler=scheduler, device=device, trusted=trusted)
     paths = [path for job in plan.jobs for one in job.inputs for path in one.paths]
     refuse_output(settings.output, paths)
     _refuse_device(settings.device)
@@ -158,9 +162,9 @@ def _run_all(runs: list[JobRun], refused: Mapping[str, AetxError], settings: Run
         for one in current:
             one.end("stopped", f"stopped by signal {number}")
 
-    with stopping(last_words), computing(settings.scheduler, settings.threads, settings.memory):
+    with stopping(last_words), _computing(settings, runs[0].progress) as crew:
         for one in runs:
-            current[:] = [one]
+            current[:], one.crew = [one], crew
             if one.job.name in refused:
                 one.refuse(refused[one.job.name])
                 continue
@@ -181,6 +185,19 @@ def _run_all(runs: list[JobRun], refused: Mapping[str, AetxError], settings: Run
     if errors:
         raise _failed(errors, records)
     return records
+
+
+def _computing(settings: RunSettings, progress: Progress) -> AbstractContextManager[Crew]:
+    return computing(
+        settings.scheduler,
+        settings.threads,
+        settings.memory,
+        patience=settings.worker_timeout,
+        slurm=settings.slurm,
+        trusted=settings.trusted,
+        scratch=settings.output / SCRATCH,
+        told=progress.blocks,
+    )
 
 
 def _failed(errors: Mapping[str, Exception], records: Records) -> JobsError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aetx.errors import Problem, RecipeError
-from aetx.recipe.plan import Job, Plan
+from aetx.recipe.plan import Job, Plan, Slurm
+from aetx.run.scheduler import PATIENCE
 from aetx.run.threads import cores
 
 
@@ -19,6 +20,9 @@ class RunSettings:
     scheduler: str
     device: str
     threads: int
+    worker_timeout: float = PATIENCE
+    slurm: Slurm = field(default_factory=Slurm)
+    trusted: bool = False
 
     def folder(self, job: Job) -> Path:
         """Return the folder of a job."""
@@ -42,6 +46,7 @@ def settle(
     memory: int | None = None,
     scheduler: str | None = None,
     device: str | None = None,
+    trusted: bool = False,
 ) -> RunSettings:
     """Return the settings of a run of a plan.
 
@@ -63,6 +68,9 @@ def settle(
         scheduler=scheduler or plan.settings.scheduler,
         device=device or plan.settings.device,
         threads=cores(),
+        worker_timeout=plan.settings.worker_timeout or PATIENCE,
+        slurm=plan.settings.slurm,
+        trusted=trusted,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from aetx.errors import Problem
 from aetx.recipe import Plan, parse_memory
+from aetx.recipe.plan import Slurm
 
 SEED = "steps: [{name: a, stage: toy.seed}]\n"
 
@@ -60,3 +61,35 @@ def test_an_unknown_scheduler_or_device_is_a_mistake(
 ) -> None:
     assert fix in mistake(f"run: {{{key}: '{value}'}}\n" + SEED).fix
     assert mistake(SEED, **{key: value}).field == f"--{key}"
+
+
+def test_a_recipe_says_what_is_asked(read: Callable[..., Plan]) -> None:
+    asked = "{jobs: 8, memory: 64 GB, walltime: 12:00:00, queue: gpu_4}"
+    settings = read(f"run: {{scheduler: slurm, worker-timeout: 2 h, slurm: {asked}}}\n" + SEED).settings
+    assert (settings.scheduler, settings.worker_timeout) == ("slurm", 7200)
+    assert settings.slurm == Slurm(jobs=8, memory="64 GB", walltime="12:00:00", queue="gpu_4")
+    assert read(SEED).settings.slurm == Slurm()
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("queue: 'a b'", "run.slurm.queue"),
+        ('queue: "a\\n#SBATCH --wrap=x"', "run.slurm.queue"),
+        ("account: '$(touch x)'", "run.slurm.account"),
+        ("interface: 'lo; x'", "run.slurm.interface"),
+        ("memory: lots", "run.slurm.memory"),
+        ("memory: 8", "run.slurm.memory"),
+        ("walltime: long", "run.slurm.walltime"),
+        ("jobs: 0", "run.slurm.jobs"),
+        ("cores: many", "run.slurm.cores"),
+        ("qeue: x", "run.slurm.qeue"),
+    ],
+)
+def test_nothing_else_reaches_a_job_script(mistake: Callable[..., Problem], text: str, field: str) -> None:
+    assert mistake(f"run: {{slurm: {{{text}}}}}\n" + SEED).field == field
+
+
+@pytest.mark.parametrize("text", ["5", "0 s", "soon", "-1 s", "1e9 h", "200 h", "[5 s]"])
+def test_a_timeout_is_a_time_with_its_unit(mistake: Callable[..., Problem], text: str) -> None:
+    assert mistake(f"run: {{worker-timeout: {text}}}\n" + SEED).field == "run.worker-timeout"

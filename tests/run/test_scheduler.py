@@ -9,11 +9,12 @@ import pytest
 from distributed.scheduler import KilledWorker
 
 from aetx.errors import EnvironmentFault, RecipeError
-from aetx.run.scheduler import computing, workers_in_words
+from aetx.run.scheduler import computing
+from aetx.run.watchdog import in_words
 
 
 def test_an_unknown_scheduler_is_refused() -> None:
-    with pytest.raises(RecipeError, match="'threads', 'local' or 'tcp://host:port'"), computing("slurm", 2, 0):
+    with pytest.raises(RecipeError, match="'threads', 'local', 'slurm' or 'tcp://host:port'"), computing("pbs", 2, 0):
         pass
 
 
@@ -48,8 +49,11 @@ def test_threads_are_as_many_as_asked_for() -> None:
 
 
 def test_a_dead_worker_is_told_in_words() -> None:
+    worker = SimpleNamespace(address="tcp://127.0.0.1:1", memory_limit=10**9)
     with (
-        pytest.raises(EnvironmentFault, match=r"steps.clean: memory: .*worker process died.*give more memory"),
-        workers_in_words("clean", 10**9),
+        pytest.raises(
+            EnvironmentFault, match=r"steps.clean: cluster: found block \(0, 1\): its worker process died 2 times"
+        ),
+        in_words("clean", 10**9, None, []),
     ):
-        raise KilledWorker("task", SimpleNamespace(address="tcp://127.0.0.1:1"), 2)
+        raise KilledWorker(("_put-abc", 0, 1), worker, 1)
