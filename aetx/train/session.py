@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from aetx.core import weights
-from aetx.errors import Problem, RecipeError
+from aetx.errors import EnvironmentFault, Problem, RecipeError
 from aetx.kernels.neural_networks import DEFAULTS, Published, Residual, build
 from aetx.run.keys import digest
 from aetx.run.stop import stopping
@@ -87,10 +87,13 @@ def train(
         If pairs cannot be made as the file says, or the output holds another training.
     InputError
         If the weights from which the training starts cannot be used.
+    EnvironmentFault
+        If torch cannot use the device.
     Stopped
         If a signal came.
     """
     training, folder = loaded.training, output.absolute()
+    _refuse_device(device)
     refuse_output(folder)
     check_sources(training, folder)
     network, before = _begin(training, loaded.path.parent)
@@ -115,6 +118,15 @@ def train(
 
         page = write_page(folder, card, loop.history, found, network, judge, training)
     return Outcome(file, card, found, page)
+
+
+def _refuse_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        found = str(error).partition("\n")[0]
+        wanted = f"{device!r}, one that torch can use"
+        raise EnvironmentFault(Problem("train", "device", found, wanted, "use --device cpu")) from error
 
 
 def _begin(training: Training, folder: Path) -> tuple[Published | Residual, weights.Card | None]:

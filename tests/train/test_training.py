@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from aetx.cli import app
 from aetx.core import weights
-from aetx.errors import RecipeError
+from aetx.errors import EnvironmentFault, RecipeError
 from aetx.kernels.neural_networks import build
 from aetx.run.stop import Stopped
 from aetx.train.loop import Loop, loss, share_of_rate
@@ -128,6 +128,11 @@ def test_a_crop_that_the_network_does_not_take_is_told(loaded: Loaded, tmp_path:
     odd = replace(loaded, training=loaded.training.model_copy(update={"crop": 18}))
     with pytest.raises(RecipeError, match="a multiple of 4 beyond 4"):
         train(odd, output=tmp_path)
+
+
+def test_a_device_that_torch_does_not_have_is_told(loaded: Loaded, tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="use --device cpu"):
+        train(loaded, output=tmp_path, device="cuda:99")
 
 
 def test_the_command_trains_and_fine_tunes(loaded: Loaded, made: Path, tmp_path: Path) -> None:
