@@ -41,7 +41,7 @@ LOW = 0.6
 ROUNDS, SETTLED = 4, 0.01
 """Most times that low atoms are left out anew, and the part of the atoms that may still change."""
 HALF = 0.5
-"""Height above which what is found is an atom, when one asks how much atoms differ."""
+"""Height that is nearer to an atom than to none."""
 TOP = 0.98
 """Quantile of the heights that belongs to an atom, however many are none."""
 TRIALS = 60
@@ -80,8 +80,10 @@ class Support:
     """Height of each atom, those of all others fitted with it, shape (N,); NaN where too few images show it."""
     sigma: F64
     """Its standard error, shape (N,)."""
-    by_tilt: F64
-    """Height that each image alone would give it, the others as they are, shape (T, N); NaN where it is not shown."""
+    middle: F64
+    """Median over the images of the height that each alone would give it, the others as they are, shape (N,)."""
+    tilts: F64
+    """Share of the images that alone are nearer to an atom than to none, of those that show it, shape (N,)."""
     astray: F64
     """How far the images have it from where it was found, angstrom, shape (N,)."""
     place: F64
@@ -135,13 +137,17 @@ def asked(scene: Scene, begin: State, noise: Noise, settled: bool, prior: Prior,
         state = sites.state.of_atoms(slice(count))
     whole, empty = sites.state, height[count:]
     models = scene.models(replace(whole, height=whole.height * height))
-    shown = np.where(scene.shown(whole), 1.0, np.nan)
+    alone = _by_tilt(scene, whole, models, noise, height)
+    seen = np.isfinite(alone).sum(axis=0)
+    shown = np.where(scene.shown(whole) & (seen > 0), 1.0, np.nan)
+    alone[:, seen == 0] = 0.0  # which `shown` takes out again
     sigma *= shown * widened(empty, sigma[count:])
     above = (1.0 - _middle(empty)) / sigma[:count]
     return Support(
         height[:count] * shown[:count],
         sigma[:count],
-        _by_tilt(scene, whole, models, noise, height)[:, :count],
+        (np.nanmedian(alone, axis=0) * shown)[:count],
+        ((alone > HALF).sum(axis=0) / np.maximum(seen, 1) * shown)[:count],
         sites.astray,
         sites.place,
         empty,
@@ -213,9 +219,8 @@ def supported(found: Support, odds: float, significance: float, reach: float) ->
     reach
         Angstrom.
     """
-    level, height = _middle(found.empty), found.height.copy()
+    level, height = _middle(found.empty), np.minimum(found.height, found.middle)
     known = np.isfinite(height)
-    height[known] = np.minimum(height[known], np.nanmedian(found.by_tilt[:, known], axis=0))
     own, upper = found.sigma**2, found.height > HALF
     spread = max((NORMAL * _deviation(found.height[upper])) ** 2 - _middle(own[upper]), 0.0)
     wide = own + spread

@@ -103,20 +103,15 @@ def support(atoms: xr.Dataset, series: xr.Dataset, params: SupportParams, *, dev
     if (found.resolved < params.significance).any():
         text = "the images do not tell the usual atom from an empty place: none of those atoms is supported"
         warnings.warn(text, AetxWarning, stacklevel=2)
-    known = np.isfinite(found.height)
     one, length = {"units": "1"}, {"units": "angstrom"}
-    middle = np.full(known.size, np.nan)
-    middle[known] = np.nanmedian(found.by_tilt[:, known], axis=0)
-    shown = np.isfinite(found.by_tilt)
-    tilts = np.divide((found.by_tilt > EVEN).sum(axis=0), shown.sum(axis=0), out=middle * np.nan, where=known)
     return atoms.assign(
         support=("atom", share, one),
         unsupported=("atom", share < EVEN, one),
         height=("atom", found.height, one),
         height_sigma=("atom", found.sigma, one),
-        height_tilt=("atom", middle, one),
-        tilts=("atom", tilts, one),
-        astray=("atom", np.where(known, found.astray, np.nan), length),
+        height_tilt=("atom", found.middle, one),
+        tilts=("atom", found.tilts, one),
+        astray=("atom", np.where(np.isfinite(found.height), found.astray, np.nan), length),
         vacancy=(("empty", "axis"), found.place + problem.centre, length),
         vacancy_height=("empty", found.empty, one),
     )
