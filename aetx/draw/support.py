@@ -19,23 +19,41 @@ REST = "#d5dae0"
 def support(dataset: xr.Dataset) -> list[Picture]:
     """Return what is known of the support of atoms; nothing where nothing is."""
     kept, place = discs.placed(dataset)
-    if len(place) == 0:
+    removed = _removed(dataset)
+    if len(place) + len(removed) == 0:
         return []
     made = []
     if {"support", "unsupported", "height", "height_tilt"} <= set(kept.variables):
-        made += [_flagged(kept, place), _heights(kept)]
-    if {"agreement", "spread", "model_distance"} <= set(kept.variables):
+        made += [_flagged(kept, place, removed), _heights(kept)]
+    if {"agreement", "spread", "model_distance"} <= set(kept.variables) and len(place):
         made += [_agreement(kept, place)]
     return made
 
 
-def _flagged(dataset: xr.Dataset, place: np.ndarray) -> Picture:
-    flagged = dataset["unsupported"].values.astype(bool)
+def _removed(dataset: xr.Dataset) -> np.ndarray:
+    """Return where atoms were that were left out for want of support, shape (atoms, 3), angstrom."""
+    if "ledger_reason" not in dataset:
+        return np.zeros((0, 3))
+    place = dataset["ledger_position"].sel(axis=["x", "y", "z"]).transpose("entry", "axis")
+    return np.asarray(place.values[_left_out(dataset)], float)
+
+
+def _left_out(dataset: xr.Dataset) -> np.ndarray:
+    """Tell which entries of the ledger are atoms that were left out for want of support."""
+    return np.asarray(dataset["ledger_reason"].values.astype(str) == "the images do not support it")
+
+
+def _flagged(dataset: xr.Dataset, place: np.ndarray, removed: np.ndarray) -> Picture:
+    flagged = np.append(dataset["unsupported"].values.astype(bool), np.ones(len(removed), bool))
     unknown = int(np.isnan(dataset["support"].values).sum())
-    caption = f"The images do not support {flagged.sum()} of {len(place)} atoms ({100 * flagged.mean():.2g} %), drawn "
+    caption = (
+        f"The images do not support {flagged.sum()} of {flagged.size} atoms ({100 * flagged.mean():.2g} %), drawn "
+    )
     caption += "red and in front of all others."
+    caption += f" {len(removed)} of them are left out." if len(removed) else ""
     caption += f" Too few images show {unknown} more: nothing is known of them." if unknown else ""
-    return Picture("unsupported", "Atoms without support", caption, _in_front(place, flagged, RED, "not supported"))
+    drawn = _in_front(np.concatenate([place, removed]), flagged, RED, "not supported")
+    return Picture("unsupported", "Atoms without support", caption, drawn)
 
 
 def _in_front(place: np.ndarray, chosen: np.ndarray, colour: str, name: str) -> Figure:
@@ -53,10 +71,11 @@ def _heights(dataset: xr.Dataset) -> Picture:
     height, middle = dataset["height"].values, dataset["height_tilt"].values
     flagged = dataset["unsupported"].values.astype(bool)
     empty = dataset["vacancy_height"].values if "vacancy_height" in dataset else np.zeros(0)
+    gone = dataset["ledger_score"].values[_left_out(dataset)] if "ledger_score" in dataset else np.zeros(0)
     groups = {
         "atoms": (height[~flagged], style.BLUE),
         "empty places": (empty, style.NEUTRAL),
-        "not supported": (height[flagged], RED),
+        "not supported": (np.append(height[flagged], gone), RED),
     }
     groups = {name: (one[np.isfinite(one)], colour) for name, (one, colour) in groups.items()}
     made = style.figure(3.0)
@@ -71,8 +90,7 @@ def _heights(dataset: xr.Dataset) -> Picture:
     style.chart(right, "height, all images", "median over the images", "Image by image")
     for chosen, colour in ((~flagged, style.BLUE), (flagged, RED)):
         right.plot(height[chosen], middle[chosen], ".", color=colour, markersize=4, alpha=0.7)
-    ends = np.array([np.nanmin([height, middle]), np.nanmax([height, middle])])
-    right.plot(ends, ends, color=style.MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    right.axline((0.0, 0.0), slope=1.0, color=style.MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     known = height[np.isfinite(height) & ~flagged]
     caption = "What the images hold where each atom is, and at empty places in and about the specimen"
     if known.size and empty.size:

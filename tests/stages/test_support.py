@@ -8,6 +8,7 @@ import xarray as xr
 from numpy.testing import assert_array_equal
 from scipy.spatial import cKDTree
 
+from aetx.draw import draw
 from aetx.errors import AetxWarning, InputError
 from aetx.kernels.refinement import F64
 from aetx.stages.measure.support import support
@@ -73,6 +74,15 @@ def test_what_is_known_of_the_atoms_stays(judged: xr.Dataset) -> None:
     assert_array_equal(judged["atom"].values, np.arange(len(FOUND)))
 
 
+def test_atoms_without_support_can_be_left_out_and_stand_in_the_ledger(judged: xr.Dataset) -> None:
+    kept = support(atoms_of(FOUND), turned(series_of(TRUE, WIDE), 0.4), remove=True)
+    assert_array_equal(kept["atom"].values, np.arange(len(TRUE)))
+    assert_array_equal(kept["ledger_atom"].values, np.arange(len(TRUE), len(FOUND)))
+    assert_array_equal(kept["ledger_position"].values, FOUND[len(TRUE) :])
+    assert_array_equal(kept["ledger_score"].values, judged["height"].values[len(TRUE) :])
+    assert not kept["unsupported"].values.any()
+
+
 def test_an_atom_that_one_image_alone_asks_for_is_flagged() -> None:
     series = series_of(TRUE, WIDE)
     place, tilt = FALSE[-1], 7
@@ -93,8 +103,13 @@ def test_images_of_noise_support_no_atom() -> None:
     series = series_of(TRUE, WIDE)
     noise = np.random.default_rng(3).poisson(5.0, series["image"].shape).astype(np.float32)
     with pytest.warns(AetxWarning, match="none of those atoms is supported"):
-        judged = support(atoms_of(TRUE), series.assign(image=(("tilt", "y", "x"), noise, {"units": "count"})))
-    assert judged["unsupported"].values.all()
+        kept = support(
+            atoms_of(TRUE), series.assign(image=(("tilt", "y", "x"), noise, {"units": "count"})), remove=True
+        )
+    assert kept.sizes["atom"] == 0
+    assert kept.sizes["entry"] == len(TRUE)
+    told = {one.name: one.caption for one in draw(kept)}
+    assert f"{len(TRUE)} of them are left out" in told["unsupported"]
 
 
 def test_atoms_that_a_mask_hides_are_neither_supported_nor_flagged() -> None:

@@ -11,12 +11,15 @@ from pydantic import Field
 
 from aetx.core import Angle, Forecast, InputSizes, Length, Params, stage
 from aetx.core.image_noise import first_noise
+from aetx.core.ledger import continued, entries, last_round
 from aetx.core.model_images import problem_of
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels.atom_support import asked, supported
 from aetx.kernels.refinement import Prior
-from aetx.model import ATOMS, TILT_SERIES
+from aetx.model import ATOMS, TILT_SERIES, positions
 
+REASON = "the images do not support it"
+"""Why an atom is left out, in the words of the ledger."""
 EVEN = 0.5
 """Probability below which an atom is not supported."""
 AROUND = 4.0
@@ -47,6 +50,7 @@ class SupportParams(Params):
         5.0, ge=0, le=100, description="least height of the usual atom over its standard error for images to tell any"
     )
     odds: float = Field(1.0, gt=0, le=1e9, description="odds that an atom is real, before the images are seen")
+    remove: bool = Field(False, description="leave out the atoms that are not supported")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the empty places and of the random errors")
 
 
@@ -83,7 +87,8 @@ def support(atoms: xr.Dataset, series: xr.Dataset, params: SupportParams, *, dev
     nothing, and neither do atoms in a volume of noise. NaN, and not marked, for atoms that less than half of the images
     show on pixels that count.
 
-    The atoms stay where and as they are. `vacancy` and `vacancy_height` are the empty places and what is there.
+    The atoms stay where and as they are; with `remove` those that are not supported go, each with an entry in the
+    ledger, whose score is its height. `vacancy` and `vacancy_height` are the empty places and what is there.
     Refined atoms bring the poses, shifts and intensities that they were refined with.
 
     References
@@ -104,7 +109,7 @@ def support(atoms: xr.Dataset, series: xr.Dataset, params: SupportParams, *, dev
         text = "the images do not tell the usual atom from an empty place: none of those atoms is supported"
         warnings.warn(text, AetxWarning, stacklevel=2)
     one, length = {"units": "1"}, {"units": "angstrom"}
-    return atoms.assign(
+    made = atoms.assign(
         support=("atom", share, one),
         unsupported=("atom", share < EVEN, one),
         height=("atom", found.height, one),
@@ -115,6 +120,22 @@ def support(atoms: xr.Dataset, series: xr.Dataset, params: SupportParams, *, dev
         vacancy=(("empty", "axis"), found.place + problem.centre, length),
         vacancy_height=("empty", found.empty, one),
     )
+    return _without(made) if params.remove else made
+
+
+def _without(judged: xr.Dataset) -> xr.Dataset:
+    """Return the atoms that are supported, the others as entries of the ledger."""
+    gone = judged["unsupported"].values
+    lost = judged.isel(atom=gone)
+    new = entries(
+        np.full(gone.sum(), "removed"),
+        np.full(gone.sum(), REASON),
+        lost["atom"].values,
+        positions(lost),
+        lost["height"].values,
+        last_round(judged) + 1,
+    )
+    return continued(judged.isel(atom=~gone), new)
 
 
 def _require(series: xr.Dataset, params: SupportParams) -> None:
