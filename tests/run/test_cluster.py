@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +21,7 @@ from aetx.run import run_plan
 from aetx.run.scheduler import Crew, computing
 from aetx.run.watchdog import Watch
 from aetx.store import manifest
-from tests.run import tiny
+from tests.run import tiny, work
 
 LOST = "steps.clean: cluster: found "
 
@@ -32,25 +30,6 @@ def workers() -> list[psutil.Process]:
     """Return the worker processes of this one; not the tracker of their shared memory."""
     children = psutil.Process().children(recursive=True)
     return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
-
-
-def slow(block: np.ndarray) -> np.ndarray:
-    time.sleep(0.4)
-    return block
-
-
-def crash(block: np.ndarray, block_info: Any = None) -> np.ndarray:
-    if block_info[0]["chunk-location"] == (3,):
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return block
-
-
-def swallow(block: np.ndarray, block_info: Any = None) -> np.ndarray:
-    if block_info[0]["chunk-location"] == (2,):
-        held = [np.ones(2**24) for _ in range(16)]
-        time.sleep(20)
-        del held
-    return block
 
 
 def over(function: Callable[..., np.ndarray]) -> Any:
@@ -113,7 +92,7 @@ def test_a_task_that_ends_its_worker_is_told_with_block_and_signal() -> None:
         computing("local", 2, 0, patience=20) as crew,
         crew.in_words("clean", 0),
     ):
-        over(crash).compute()
+        over(work.crash).compute()
 
 
 @pytest.mark.slow
@@ -126,49 +105,39 @@ def test_a_task_that_wants_too_much_memory_is_told_with_block_used_and_limit() -
         computing("local", 1, 1_600_000_000, patience=30) as crew,
         crew.in_words("clean", 1_600_000_000),
     ):
-        over(swallow).compute()
-
-
-def ready(dask_worker: Any) -> None:
-    """Do nothing, but import this module, which takes a worker seconds without a sign of life."""
-
-
-def pause(dask_worker: Any) -> None:
-    from distributed.core import Status
-
-    dask_worker.status = Status.paused
+        over(work.swallow).compute()
 
 
 @contextmanager
 def local(patience: float, **options: Any) -> Iterator[Watch]:
-    """Two worker processes that know this module."""
+    """Two worker processes that know `tests.run.work`."""
     with computing("local", 2, 0, patience=patience, **options) as crew, crew.in_words("clean", 0):
         assert crew.watch is not None
-        crew.watch.run(ready)
+        crew.watch.run(work.ready)
         yield crew.watch
 
 
 @pytest.mark.slow
 def test_silent_workers_end_the_run(tmp_path: Path) -> None:
-    words = LOST + r"(no sign of life from|all workers lost).* for 4.0 s"
-    with clock(40), pytest.raises(EnvironmentFault, match=words), local(4, scratch=tmp_path):
-        compute(slow, 0.5, suspend_all)
+    words = LOST + r"(no sign of life from|all workers lost).* for 15.0 s"
+    with clock(120), pytest.raises(EnvironmentFault, match=words), local(15, scratch=tmp_path):
+        compute(work.slow, 0.5, suspend_all)
     assert workers() == []
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 def test_paused_workers_end_the_run_with_the_memory_that_they_hold() -> None:
-    words = LOST + r"2 workers paused, \d+ MB used for 3.0 s.*give more memory"
-    with clock(40), pytest.raises(EnvironmentFault, match=words), local(3) as watch:
-        compute(slow, 0.5, lambda: watch.run(pause))
+    words = LOST + r"2 workers paused, \d+ MB used for 15.0 s.*give more memory"
+    with clock(120), pytest.raises(EnvironmentFault, match=words), local(15) as watch:
+        compute(work.slow, 0.5, lambda: watch.run(work.pause))
 
 
 @pytest.mark.slow
 def test_one_worker_that_is_left_does_the_work() -> None:
-    with clock(60), local(8):
+    with clock(120), local(15):
         later(0.5, workers()[0].suspend)
-        assert over(slow).sum().compute() == 16
+        assert over(work.slow).sum().compute() == 16
 
 
 @pytest.mark.slow
@@ -219,12 +188,12 @@ def dask_worker(address: str, tmp_path: Path, *options: str) -> Iterator[psutil.
 def test_a_scheduler_without_workers_is_told_after_a_while(tmp_path: Path) -> None:
     with (
         dask_scheduler(tmp_path) as (address, _),
-        clock(15),
-        pytest.raises(EnvironmentFault, match=LOST + rf"no worker came for 3.0 s.*dask worker {address}"),
-        computing(address, 1, 0, patience=3) as crew,
+        clock(30),
+        pytest.raises(EnvironmentFault, match=LOST + rf"no worker came for 6.0 s.*dask worker {address}"),
+        computing(address, 1, 0, patience=6) as crew,
         crew.in_words("clean", 0),
     ):
-        over(slow).compute()
+        over(work.slow).compute()
 
 
 @pytest.mark.slow
@@ -241,12 +210,12 @@ def test_a_scheduler_that_is_lost_ends_the_run_in_words(tmp_path: Path) -> None:
     with (
         dask_scheduler(tmp_path) as (address, process),
         dask_worker(address, tmp_path / "w"),
-        clock(40),
+        clock(120),
         pytest.raises(EnvironmentFault, match=LOST + r"(the scheduler was lost|no answer from the scheduler)"),
-        computing(address, 1, 0, patience=4) as crew,
+        computing(address, 1, 0, patience=8) as crew,
         crew.in_words("clean", 0),
     ):
-        compute(slow, 1.5, process.kill)
+        compute(work.slow, 1.5, process.kill)
 
 
 @pytest.mark.parametrize("address", ["tcp://192.0.2.1:8786", "tcp://cluster.example.org:1", "tcp://[2001:db8::1]:1"])
