@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -26,6 +26,8 @@ Network = Published | Residual
 SUFFIX = ".safetensors"
 MOST, MOST_CARD = 1 << 28, 1 << 20
 """Bytes that are read of weights and of a card."""
+DEEPEST = 20
+"""Levels of nesting that a card may have."""
 SHIPPED = Path(__file__).parent.parent / "weights"
 """Where the weights that come with aetx are."""
 
@@ -199,8 +201,14 @@ def read_card(path: Path) -> Card:
     plain = YAML(typ="safe", pure=True)
     try:
         text = content.decode("utf-8")
-        if any(isinstance(event, AliasEvent) for event in plain.parse(text)):
-            raise InputError(Problem(str(file), "content", "an alias", "plain values", "write the value in full"))
+        depth = 0
+        for event in plain.parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if isinstance(event, AliasEvent):
+                raise InputError(Problem(str(file), "content", "an alias", "plain values", "write the value in full"))
+            if depth > DEEPEST:
+                found, wanted = f"values nested deeper than {DEEPEST}", "a model card"
+                raise InputError(Problem(str(file), "content", found, wanted, "fetch the card again"))
         card = Card.model_validate(plain.load(text))
     except (YAMLError, UnicodeDecodeError) as error:
         found = f"what is no YAML: {str(error).splitlines()[0]}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 WORDS = {"file": "s.mrc", "field": "size", "found": "0", "wanted": "1", "fix": "copy it again"}
 
 
@@ -50,3 +52,14 @@ def run_code(*_: str) -> int:
     """Believe a pickle."""
     Path("CANARY").touch()
     return _tell()
+
+
+def read_mutants(folder: str, seed: str, count: str) -> int:
+    """Read mutants with a library alone."""
+    from tests.faults import reading
+
+    def read(place: str) -> int:
+        return int(np.load(Path(place) / "s.npy").sum() < 0)
+
+    reading.read = read  # type: ignore[assignment]
+    return reading.read_mutants(folder, seed, count)

@@ -48,6 +48,8 @@ PRELOADED = (
     "aetx.stages.simulate.particle",
     "aetx.stages.trace.peaks",
     "aetx.draw",
+    "aetx.stages.augment.unet",
+    "tests.faults.reading",
 )
 
 

@@ -29,6 +29,8 @@ class Case:
     """Seconds in which it must be answered."""
     limit: int = 1 << 30
     """Bytes that answering it may take."""
+    started: bool = False
+    """Whether it can only be found by a stage that runs, when the output has been begun."""
 
 
 @dataclass(frozen=True)
