@@ -695,7 +695,7 @@ def fit(
     plan, prior = plan or Plan(), prior or Prior()
     begin = start or state
     models = scene.models(state)
-    here = _deviance(scene, noise, models) + _penalty(state, begin, free, prior)
+    here = deviance(scene, noise, models) + _penalty(state, begin, free, prior)
     left, taken, lent = np.inf, 0, None
     for _ in range(plan.rounds):
         weight = np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(models)])
@@ -714,7 +714,7 @@ def fit(
         for _ in range(HALVINGS):
             trial = linear.stepped(step, part)
             drawn = scene.models(trial)
-            there = _deviance(scene, noise, drawn) + _penalty(trial, begin, free, prior)
+            there = deviance(scene, noise, drawn) + _penalty(trial, begin, free, prior)
             if there < here:
                 moved = True
                 break
@@ -727,7 +727,8 @@ def fit(
     return Fitted(state, models, here, left, taken)
 
 
-def _deviance(scene: Scene, noise: Noise, models: F32) -> float:
+def deviance(scene: Scene, noise: Noise, models: F32) -> float:
+    """Return the deviance of all images from what models say."""
     each = scene.each(lambda tilt: noise.deviance(tilt, scene.images[tilt], models[tilt], scene.trusted(tilt)))
     return float(sum(each))
 
@@ -772,10 +773,12 @@ def _penalty(state: State, begin: State, free: Free, prior: Prior) -> float:
 
 def median_of_sort(values: F64, sort: I64) -> F64:
     """Return the median of each atom's sort, shape (N,)."""
-    made = np.empty_like(values)
-    for one in np.unique(sort):
-        made[sort == one] = np.median(values[sort == one])
-    return made
+    return medians(values, sort, int(sort.max(initial=-1)) + 1)[sort]
+
+
+def medians(values: F64, sort: I64, sorts: int) -> F64:
+    """Return the median of each sort, shape (sorts,); NaN for one without atoms."""
+    return np.array([np.median(values[members]) if members.size else np.nan for members in members_of(sort, sorts)])
 
 
 def turned_by(before: F64, after: F64) -> F64:

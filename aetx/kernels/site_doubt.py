@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 from scipy.special import ndtri
 
-from aetx.kernels.refinement import F32, F64, Fitted, Noise, Plan, Scene, State
+from aetx.kernels.refinement import F32, F64, I64, Fitted, Noise, Plan, Scene, State, median_of_sort, members_of
 from aetx.kernels.site_growth import AROUND, CLOSER, WHOLE, Entry, Patch, Terms, added, entry, near_any
 
 AFRESH = Plan(rounds=6, inner=12, tolerance=0.003)
@@ -31,10 +31,10 @@ def doubtful(terms: Terms, state: State, relative: F64, asked: AbstractSet[int])
     rules = terms.rules
     near = cKDTree(state.position)
     deviations = max(rules.doubt, float(-ndtri(min(0.5, ALARMS / len(relative)))))
-    found = low(relative, deviations) | (relative < rules.least)
+    found = low(relative, state.sort, deviations) | (relative < rules.least)
     if len(relative) > 1:
         away = np.asarray(near.query(state.position, 2)[0])[:, 1]
-        found |= low(away, deviations) & low(relative, DIM)
+        found |= low(away, np.zeros_like(state.sort), deviations) & low(relative, state.sort, DIM)
     found &= terms.scene.shown(state, WHOLE) & ~np.isin(state.number, sorted(asked))
     out: list[int] = []
     for i in np.flatnonzero(found)[np.argsort(relative[found], kind="stable")]:
@@ -43,13 +43,16 @@ def doubtful(terms: Terms, state: State, relative: F64, asked: AbstractSet[int])
     return out
 
 
-def low(relative: F64, deviations: float) -> NDArray[np.bool_]:
-    """Tell which heights are below the usual one by a number of robust standard deviations, shape (N,)."""
-    known = relative[np.isfinite(relative)]
-    if not known.size:
-        return np.zeros(relative.size, bool)
-    usual = float(np.median(known))
-    return relative < usual - deviations * 1.4826 * float(np.median(np.abs(known - usual)))
+def low(values: F64, sort: I64, deviations: float) -> NDArray[np.bool_]:
+    """Tell which values are below the usual one of their sort by a number of its robust standard deviations."""
+    found = np.zeros(values.size, bool)
+    for members in members_of(sort, int(sort.max(initial=-1)) + 1):
+        known = values[members][np.isfinite(values[members])]
+        if known.size:
+            usual = float(np.median(known))
+            spread = 1.4826 * float(np.median(np.abs(known - usual)))
+            found[members] = values[members] < usual - deviations * spread
+    return found
 
 
 def doubted(
@@ -67,8 +70,8 @@ def doubted(
     again = patch.fitted(terms, AFRESH)
     grown, entries = added(terms, again, np.zeros((0, 3)), next_number, gone.position, ASTRAY)
     place = np.reshape([one.position for one in entries], (-1, 3))
-    number = grown.number.copy()
-    first = len(number) - len(entries)
+    number, sort, height = grown.number.copy(), grown.sort.copy(), grown.height.copy()
+    first, usual = len(number) - len(entries), median_of_sort(state.height, state.sort)[out]
     same = np.zeros(len(out), bool)
     fresh = np.ones(len(entries), bool)
     if len(place):
@@ -76,13 +79,15 @@ def doubted(
         for i in np.argsort(away, kind="stable"):
             if away[i] < CLOSER * rules.separation and fresh[which[i]]:
                 same[i], fresh[which[i]] = True, False
-                number[first + which[i]] = gone.number[i]
+                number[first + which[i]], sort[first + which[i]] = gone.number[i], gone.sort[i]
+                height[first + which[i]] = usual[i]
     beside = fresh & near_any(place, place[~fresh], rules.separation)  # what the hole of another left over
     fresh &= ~beside
     moved = near_any(gone.position, place[fresh], rules.separation)
     missed = missed_by(terms.scene, fitted.state, gone.position, fitted.models, again.models, terms.noise)
     back = np.flatnonzero(~same & ~moved & (missed > rules.significance**2))
-    grown = replace(grown, number=number).of_atoms(np.delete(np.arange(len(number)), first + np.flatnonzero(beside)))
+    grown = replace(grown, number=number, sort=sort, height=height)
+    grown = grown.of_atoms(np.delete(np.arange(len(number)), first + np.flatnonzero(beside)))
     grown = joined(grown, gone.of_atoms(back))
     same[back] = True
     text = "stood low among the others, and the images do not ask for it again"

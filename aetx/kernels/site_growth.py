@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit
+from aetx.kernels.refinement import F64, I64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit, medians
 from aetx.kernels.sites import candidates, evidence, left_over
 
 AROUND = 3.0
@@ -18,6 +18,9 @@ CLOSER = 0.35
 """Distance between two places, in separations, at which they are the same place."""
 WHOLE = 0.8
 """Part of the images that must show the place of a new atom with all that is near it, and of one that is doubted."""
+APART = 0.8
+"""Distance from all atoms, over the usual one of neighbours, from which the place of an atom of a sort that is fainter
+than the brightest is no leftover of a bright one."""
 BESIDE = 0.8
 """Distance from another atom, and from a place where there may be none, at which a new one begins, in separations."""
 
@@ -35,7 +38,7 @@ class Rules:
     separation: float = 1.6
     """Least distance of two atoms, angstrom."""
     two: float = 1.5
-    """Sum of the heights of two sites that are too close, over the usual one, from which the images hold two atoms."""
+    """Sum of the heights of two sites too close, over the usual one of the brighter, from which they are two atoms."""
     doubt: float = 2.5
     """How far below the usual height, in its robust standard deviations, a site is taken out once to see whether the
     images ask for it again."""
@@ -129,7 +132,7 @@ def near_any(place: F64, others: F64, distance: float) -> NDArray[np.bool_]:
 def added(
     terms: Terms, fitted: Fitted, closed: F64, next_number: int, around: F64 | None = None, reach: float = AROUND
 ) -> tuple[State, list[Entry]]:
-    """Return the atoms with those that the residuals ask for.
+    """Return the atoms with those that the residuals ask for, each of the sort whose usual height is nearest.
 
     Parameters
     ----------
@@ -145,29 +148,44 @@ def added(
     scene, rules, state = terms.scene, terms.rules, fitted.state
     if around is not None and not len(around):
         return state, []
-    usual, width = float(np.median(state.height)), float(np.median(state.width))
-    sort = int(np.bincount(state.sort).argmax())
-    told = evidence(scene, state, fitted.models, terms.noise, sort, width)
+    usual, width = medians(state.height, state.sort, len(scene.transfer)), float(np.median(state.width))
+    commonest = int(np.bincount(state.sort).argmax())
+    told = evidence(scene, state, fitted.models, terms.noise, commonest, width)
     within, far = (state.position, rules.margin) if around is None else (around, reach * rules.separation)
     room, share = rules.separation * BESIDE, left_over(scene, state, told, rules.separation)
-    found = candidates(scene, state, told, rules.significance, rules.hint * share * usual, room, far, within)
-    place, score = found.place, found.significance
+    least = rules.hint * share * float(np.nanmin(usual))
+    found = candidates(scene, state, told, rules.significance, least, room, far, within)
+    asked = scene.shown(replace(state, position=found.place), WHOLE)
+    asked &= (found.height >= rules.hint * share * np.nanmax(usual)) | _apart(state.position, found.place)
     for places, distance in ((closed, CLOSER), (terms.barred, BESIDE)):
-        away = ~near_any(place, places, distance * rules.separation)
-        place, score = place[away], score[away]
-    shown = scene.shown(replace(state, position=place), WHOLE)
-    place, score = place[shown], score[shown]
-    count = len(place)
+        asked &= ~near_any(found.place, places, distance * rules.separation)
+    place, score = found.place[asked], found.significance[asked]
+    sort, count = nearest_sort(found.height[asked] / share, usual), len(place)
     grown = replace(
         state,
         position=np.concatenate([state.position, place]),
-        height=np.concatenate([state.height, np.full(count, usual)]),
+        height=np.concatenate([state.height, usual[sort]]),
         width=np.concatenate([state.width, np.full(count, width)]),
-        sort=np.concatenate([state.sort, np.full(count, sort, np.int64)]),
+        sort=np.concatenate([state.sort, sort]),
         number=np.concatenate([state.number, next_number + np.arange(count)]),
     )
     reason = "the images hold more here than the atoms"
     return grown, [entry("added", reason, grown, len(state.position) + i, float(score[i])) for i in range(count)]
+
+
+def nearest_sort(height: F64, usual: F64) -> I64:
+    """Return the sort whose usual height, shape (sorts,), is nearest to each height by ratio; NaN is none."""
+    apart = np.abs(np.log(np.maximum(height, 1e-9 * np.nanmax(usual)))[:, None] - np.log(usual))
+    return np.nanargmin(apart, axis=1).astype(np.int64)
+
+
+def _apart(position: F64, place: F64) -> NDArray[np.bool_]:
+    """Tell which places are about as far from all atoms as these are from each other."""
+    if len(position) < 2:
+        return np.ones(len(place), bool)
+    near = cKDTree(position)
+    usual = float(np.median(np.asarray(near.query(position, 2)[0])[:, 1]))
+    return ~near_any(place, position, APART * usual)
 
 
 def entry(action: str, reason: str, state: State, i: int, score: float) -> Entry:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit
+from aetx.kernels.refinement import (
+    F64,
+    I64,
+    Fitted,
+    Free,
+    Noise,
+    Plan,
+    Prior,
+    Scene,
+    State,
+    deviance,
+    fit,
+    median_of_sort,
+    medians,
+)
 from aetx.kernels.site_doubt import doubted, doubtful
-from aetx.kernels.site_growth import AROUND, Entry, Patch, Rules, Terms, added, entry, near_any
+from aetx.kernels.site_growth import AROUND, CLOSER, Entry, Patch, Rules, Terms, added, entry, near_any, nearest_sort
 
 STIFF = Free(heights="shared", widths="shared")
 """What is fitted while sites are searched, unless less is free: free heights would let false atoms live."""
@@ -101,6 +116,7 @@ class _Search:
         self.terms, self.begin, self.plan, self.kept = terms, begin, plan, kept
         self.closed: list[tuple[float, float, float]] = []
         self.asked: set[int] = set(kept.tolist())
+        self.relabelled: set[int] = set(kept.tolist())
         self.next_number = int(begin.number.max(initial=-1)) + 1
         self.fitted = fit(terms.scene, begin, terms.free, terms.noise, FIRST, terms.prior, begin)
         self.judged, self.touched = self.fitted.state, list[F64]()
@@ -122,7 +138,9 @@ class _Search:
         if new:
             self._settle(grown, _places(new))
         self._judge()
-        return gone + new
+        other = self._relabel()
+        self._judge()
+        return gone + new + other
 
     def questioned(self) -> list[Entry]:
         """Take out what stands low or close, once, and keep what the images ask for again."""
@@ -130,20 +148,39 @@ class _Search:
         out = doubtful(self.terms, state, self.relative, self.asked)
         if len(out) == len(self.relative):
             raise NothingLeftError
+        self.asked |= {int(state.number[i]) for i in out}
+        return self._without(state.number[out])
+
+    def _without(self, numbers: I64) -> list[Entry]:
+        """Take out sites and keep what the images ask for again; a half at a time where all at once leads astray."""
+        at = {number: i for i, number in enumerate(self.fitted.state.number.tolist())}
+        out = [at[number] for number in numbers.tolist() if number in at]
         if not out:
             return []
-        self.asked |= {int(state.number[i]) for i in out}
+        before = copy(self)
         grown, gone, new = doubted(self.terms, self.fitted, self.relative, out, self.next_number)
-        if gone or new:
-            self.asked |= {one.number for one in gone}
-            self._settle(grown, np.concatenate([state.position[out], _places(new)]))
-            self._judge()
-        return gone + new
+        if not gone and not new:
+            return []
+        self._settle(grown, np.concatenate([self.fitted.state.position[out], _places(new)]))
+        if self.deviates > before.deviates + len(gone) * self.terms.rules.significance**2:
+            vars(self).update(vars(before))
+            return self._without(numbers[::2]) + self._without(numbers[1::2]) if len(numbers) > 1 else []
+        self.asked |= {one.number for one in gone}
+        self._judge()
+        other = self._relabel()
+        self._judge()
+        return gone + new + other
+
+    @property
+    def deviates(self) -> float:
+        """The deviance of the images from the atoms."""
+        return deviance(self.terms.scene, self.terms.noise, self.fitted.models)
 
     def ended(self) -> Fitted:
         """Return all atoms fitted with their images."""
-        if self.fitted.state.number is not self.begin.number:
-            self._settle(self.fitted.state, self.fitted.state.position)
+        state = self.fitted.state
+        if state.number is not self.begin.number or state.sort is not self.begin.sort:
+            self._settle(state, state.position)
         return self.fitted
 
     def _settle(self, state: State, places: F64) -> None:
@@ -155,9 +192,9 @@ class _Search:
             self.looked = None
         else:
             self.fitted = Patch.near(terms, self.fitted, state, places, reach).fitted(terms, self.plan)
-        self.touched.append(places)
+        self.touched = [*self.touched, places]
         if self.looked is not None:
-            self.looked.append(places)
+            self.looked = [*self.looked, places]
 
     def _judge(self) -> None:
         """Find the heights anew where atoms changed."""
@@ -166,14 +203,31 @@ class _Search:
         terms, state, reach = self.terms, self.fitted.state, AROUND * self.terms.rules.separation
         places, self.touched = np.concatenate(self.touched), []
         if near_any(state.position, places, reach).mean() > MANY:
-            self.judged, self.relative = state, heights(terms.scene, state, terms.noise)
-            return
-        patch = Patch.near(terms, self.fitted, state, places, reach)
-        known = dict(zip(self.judged.number.tolist(), self.relative, strict=True))
-        self.relative = np.array([known.get(number, np.nan) for number in state.number.tolist()])
-        if patch.chosen.size:
-            self.relative[patch.chosen] = heights(patch.scene, patch.state, terms.noise, state)
+            self.relative = heights(terms.scene, state, terms.noise)
+        else:
+            patch = Patch.near(terms, self.fitted, state, places, reach)
+            known = dict(zip(self.judged.number.tolist(), self.relative, strict=True))
+            self.relative = np.array([known.get(number, np.nan) for number in state.number.tolist()])
+            if patch.chosen.size:
+                self.relative[patch.chosen] = heights(patch.scene, patch.state, terms.noise, state)
         self.judged = state
+
+    def _relabel(self) -> list[Entry]:
+        """Make atoms that were added, or went to another place, of the sort whose usual height is nearest to theirs."""
+        state, begin = self.fitted.state, self.begin
+        usual = medians(state.height, state.sort, len(self.terms.scene.transfer))
+        sort = nearest_sort(np.nan_to_num(self.relative, nan=1.0) * usual[state.sort], usual)
+        began = dict(zip(begin.number.tolist(), begin.position, strict=True))
+        before = np.array([began.get(number, np.full(3, np.inf)) for number in state.number.tolist()])
+        away = np.linalg.norm(state.position - before, axis=1) > CLOSER * self.terms.rules.separation
+        other = (sort != state.sort) & away & ~np.isin(state.number, sorted(self.relabelled))
+        if not other.any():
+            return []
+        self.relabelled = self.relabelled | set(state.number[other].tolist())
+        sort, height = np.where(other, sort, state.sort), np.where(other, usual[sort], state.height)
+        self._settle(replace(state, sort=sort, height=height), state.position[other])
+        text = "as high as atoms of another element"
+        return [entry("relabelled", text, state, i, self.relative[i]) for i in map(int, np.flatnonzero(other))]
 
 
 def _places(entries: Sequence[Entry]) -> F64:
@@ -187,9 +241,7 @@ def heights(scene: Scene, state: State, noise: Noise, whole: State | None = None
     NaN for atoms that too few images show. The usual height is that of `whole` where these atoms are a part of it.
     """
     known = whole or state
-    usual = np.ones(len(scene.transfer))
-    for one in np.unique(state.sort):
-        usual[one] = np.median(known.height[known.sort == one])
+    usual = medians(known.height, known.sort, len(scene.transfer))
     plan = Plan(rounds=1, inner=15)
     found = fit(scene, state, HEIGHTS, noise, plan).state.height / usual[state.sort]
     return np.where(scene.shown(state), found, np.nan)
@@ -201,19 +253,22 @@ def pruned(state: State, relative: F64, rules: Rules, kept: NDArray[np.integer])
     position, relative = state.position.copy(), relative.copy()
     entries: list[Entry] = []
     fixed = np.isin(state.number, kept)
+    usual = median_of_sort(state.height, state.sort)
+    bright = relative * usual
     for i, k in sorted(cKDTree(position).query_pairs(rules.separation)):
-        if not (stays[i] and stays[k]) or not relative[[i, k]].sum() < rules.two:
+        if not (stays[i] and stays[k]) or not bright[[i, k]].sum() < rules.two * usual[[i, k]].max():
             continue
-        first, second = (i, k) if (fixed[i], relative[i]) >= (fixed[k], relative[k]) else (k, i)
+        first, second = (i, k) if (fixed[i], bright[i]) >= (fixed[k], bright[k]) else (k, i)
         if fixed[second]:
             continue
-        share = np.clip(relative[[first, second]], 1e-3, None)
+        share = np.clip(bright[[first, second]], 1e-3 * usual[first], None)
         if not fixed[first] and share[0] < CLEARLY * share[1]:
             position[first] = share @ position[[first, second]] / share.sum()
         stays[second] = False
         reason = "closer to another atom than the separation"
         entries.append(entry("merged", reason, state, second, relative[second]))
-        relative[first] += relative[second]
+        bright[first] += bright[second]
+        relative[first] = bright[first] / usual[first]
     weak = stays & (relative < HOPELESS * rules.least) & ~fixed
     order = np.flatnonzero(weak)[np.argsort(relative[weak], kind="stable")]
     near = cKDTree(position)

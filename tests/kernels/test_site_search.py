@@ -10,9 +10,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial import cKDTree
 
-from aetx.kernels.refinement import F64, Free, Noise, Plan, Prior, Scene, State, fit
+from aetx.kernels import site_search
+from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit
 from aetx.kernels.site_doubt import doubted, doubtful, low
-from aetx.kernels.site_growth import Patch, Rules, Terms
+from aetx.kernels.site_growth import Entry, Patch, Rules, Terms
 from aetx.kernels.site_search import STIFF, Found, heights, pruned, r_by_tilt, r_factor, search
 from tests.kernels.scenes import BACKGROUND, apart, cluster, counted, disturbed, pictures, scene_of, state_of, turned
 
@@ -52,7 +53,8 @@ def mended(scene: Scene, begin: State, **options: Any) -> Found:
     for one in found.ledger:
         assert one.number not in used if one.action == "added" else one.number in ids, one
         used.add(one.number)
-        ids ^= {one.number}
+        if one.action != "relabelled":
+            ids ^= {one.number}
         assert one.reason
         assert np.isfinite([*one.position, one.score, one.r_before, one.r_after]).all()
     assert ids == set(state.number.tolist())
@@ -272,8 +274,47 @@ def test_of_weak_neighbours_the_weakest_goes_first() -> None:
 def test_low_is_below_the_median_by_robust_deviations() -> None:
     relative = np.array([1.0, 1.1, 0.9, 1.05, 0.95, 0.5, 3.0])
     deviation = 1.4826 * 0.1
-    assert_array_equal(np.flatnonzero(low(relative, 0.49 / deviation)), [5])
-    assert not low(relative, 0.51 / deviation).any()
+    one = np.zeros(7, np.int64)
+    assert_array_equal(np.flatnonzero(low(relative, one, 0.49 / deviation)), [5])
+    assert not low(relative, one, 0.51 / deviation).any()
+
+
+def test_atoms_of_a_sort_whose_heights_spread_more_are_not_low_for_that() -> None:
+    bright, faint = np.linspace(0.97, 1.03, 31), np.linspace(0.7, 1.3, 31)
+    values, sort = np.concatenate([bright, faint]), np.repeat([0, 1], 31)
+    assert not low(values, sort, 2.5).any()
+    assert low(values, np.zeros_like(sort), 2.5).sum() > 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_missing_atoms_of_two_sorts_come_back_as_what_they_are(seed: int) -> None:
+    truth = state_of(cluster(ATOMS, seed, apart=2.7), turned(13, seed=seed), sorts=2)
+    truth = replace(truth, height=np.where(truth.sort == 0, 700.0, 280.0))
+    scene = scene_of(truth, sorts=2)
+    scene = replace(scene, images=counted(pictures(scene, truth), seed))
+    begin = disturbed(truth, seed, position=0.1).of_atoms(np.arange(4, ATOMS))
+    found = mended(scene, begin).fitted.state
+    away, which = cKDTree(found.position).query(truth.position)
+    assert len(found.position) == ATOMS
+    assert away.max() < 0.6
+    assert_array_equal(found.sort[which], truth.sort)
+    assert_allclose(np.unique(found.height), [280, 700], rtol=0.05)
+
+
+def test_a_doubt_that_leads_astray_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sites taken out for good though the images hold them: the deviance rises, and all stays as it was."""
+    scene, begin = problem()
+
+    def forgetful(terms: Terms, fitted: Fitted, relative: F64, out: list[int], _: int) -> Any:
+        gone = fitted.state.of_atoms(out)
+        entries = [Entry("removed", "forgotten", 0, int(number), (0.0, 0.0, 0.0), 0.0) for number in gone.number]
+        return fitted.state.of_atoms(np.setdiff1d(np.arange(len(relative)), out)), entries, []
+
+    monkeypatch.setattr(site_search, "doubted", forgetful)
+    monkeypatch.setattr(site_search, "doubtful", lambda terms, state, relative, asked: [0, 1] if not asked else [])
+    found = mended(scene, begin)
+    assert not found.ledger
+    assert len(found.fitted.state.position) == ATOMS
 
 
 def test_r_is_the_sum_of_differences_over_that_of_the_image_where_it_is_trusted() -> None:

@@ -305,7 +305,7 @@ class _Refinement:
         shown = gain_of_atoms(self.seen, choice.work.state, choice.work.models, noise)
         rise = gain_of_atoms(self.unseen, choice.judged.state, choice.judged.models, held)
         proven = shown + rise >= self.params.significance**2
-        return (rise < 0) & low(relative, DOUBT) & ~proven, rise
+        return (rise < 0) & low(relative, choice.work.state.sort, DOUBT) & ~proven, rise
 
     def _without(self, state: State, gone: NDArray[np.bool_], reason: str, number: int, score: F64) -> State:
         """Return the state without some atoms, those that a person keeps excepted, and note why they went."""
