@@ -84,7 +84,7 @@ def _wedge(dataset: xr.Dataset) -> Picture:
     style.colour_bar(made, drawn, list(grid[0]), "log₁₀ power")
     _shells(grid[1, 0], dataset)
     _filled(grid[1, 1], dataset)
-    raw, after = (float(dataset["mean_filled"].sel(form=form)) for form in FORMS)
+    raw, after = (float(dataset["median_filled"].sel(form=form)) for form in FORMS)
     caption = (
         f"Power near the plane of kx and kz, and shell by shell. What nobody measured holds {raw:.2g} of the power "
     )

@@ -76,9 +76,10 @@ def filter(  # noqa: A001 - the name of the stage is its file's
     `power` is the mean of |F|**2 of the central block, at most 256 voxels along each axis, under a Hann window, shell
     by shell, over directions that images measured and over those farther from every measured plane than three quarters
     of the step between images; each form over its mean in measured directions. `filled` is the power of missing over
-    that of measured directions in each shell, `mean_filled` that of all shells but the innermost six: 0 where nothing
-    is known, about 1 where a volume is as if it had been measured from all sides. `section` is the power near the plane
-    of kx and kz. What is in the wedge was not measured: it is what the filter knows about atoms.
+    that of measured directions in each shell, and `median_filled` the median of all shells but the innermost six: 0
+    where nothing is known, about 1 where a volume is as if it had been measured from all sides; single shells of a
+    crystal have their peaks in one or the other. `section` is the power near the plane of kx and kz. What is in the
+    wedge was not measured: it is what the filter knows about atoms.
 
     References
     ----------
@@ -152,16 +153,16 @@ def _power(blocks: list[F32], step: float, beams: F64, thick: float) -> Table:
     usual = np.array([_mean(part.mean[0], part.count[0]) for part in found])[:, None, None]
     usual = np.where(usual > 0, usual, np.nan)
     relative = np.stack([part.mean for part in found]) / usual
-    weight = found[0].count[0] * (found[0].count[1] > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         filled = relative[:, 1] / relative[:, 0]
-        known = (np.nan_to_num(relative) * weight)[:, :, MIXED:]
-        whole = known[:, 1].sum(axis=1) / known[:, 0].sum(axis=1)
+    outer = filled[:, MIXED:]
+    known = np.isfinite(outer).all(axis=0)
+    middle = np.median(outer[:, known], axis=1) if known.any() else np.full(len(FORMS), np.nan)
     inverse = {"units": "1/angstrom"}
     return {
         "power": (("form", "region", "shell"), relative.astype(np.float32), one),
         "filled": (("form", "shell"), filled, one),
-        "mean_filled": ("form", whole, one),
+        "median_filled": ("form", middle, one),
         "section": (("form", "kz", "kx"), np.stack(sections) / usual.astype(np.float32), one),
         "frequency": ("shell", found[0].frequency, inverse),
         "kz": ("kz", kz, inverse),
