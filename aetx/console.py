@@ -64,11 +64,16 @@ def show_warning(
 
 
 def tell(error: AetxError, as_json: bool) -> int:
-    """Tell an error that the user can put right; return its exit code."""
+    """Tell an error that the user can put right, and what was finished all the same; return its exit code."""
+    done = error.beside()
     if as_json:
         problems = [problem.as_dict() for problem in error.problems]
-        put(json.dumps({"error": {"code": error.code, "heading": error.heading, "problems": problems}}, indent=1))
+        told = {"error": {"code": error.code, "heading": error.heading, "problems": problems}}
+        put(json.dumps({**(done.as_dict() if done is not None else {}), **told}, indent=1))
     else:
+        if done is not None:
+            put("\n".join(done.lines()))
+            sys.stdout.flush()
         sys.stderr.write(f"{error}\n")
     return error.code
 

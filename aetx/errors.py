@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Problem:
         return asdict(self)
 
 
+class Result(Protocol):
+    """What a command prints."""
+
+    def as_dict(self) -> Mapping[str, object]:
+        """Return everything for ``--json``."""
+
+    def lines(self) -> Sequence[str]:
+        """Return what a person reads."""
+
+
 class AetxError(Exception):
     """Something that the user can put right. Holds every problem found, not only the first."""
 
@@ -47,6 +58,10 @@ class AetxError(Exception):
     def __str__(self) -> str:
         lines = [self.heading] if self.heading else []
         return "\n".join(lines + [str(problem) for problem in self.problems])
+
+    def beside(self) -> Result | None:
+        """Return what was finished all the same; None where there is nothing."""
+        return None
 
     def __reduce__(self) -> tuple[type[AetxError], tuple[tuple[Problem, ...], str]]:
         return type(self), (self.problems, self.heading)

@@ -75,6 +75,14 @@ class RunRecord(_Record):
     machine: dict[str, str] = {}
     settings: dict[str, str] = {}
 
+    @property
+    def cause(self) -> str:
+        """The line of the error that says what was wrong: of a traceback the last, else the first with a finding."""
+        lines = [line for line in self.error.splitlines() if line.strip() and not line.startswith("in step")]
+        if not lines or lines[0].startswith("Traceback"):
+            return lines[-1] if lines else ""
+        return next((line for line in lines if ": found " in line), lines[0])
+
     def warnings_of(self, key: str) -> list[str]:
         """Return what the step that made the result of this key warned of."""
         return next((step.warnings for step in self.steps if step.key == key), [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def size(count: int) -> str:
     """Write a number of bytes for people."""
@@ -20,3 +22,9 @@ def seconds(value: float) -> str:
     minutes, rest = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def short(text: str, most: int = 100) -> str:
+    """Return a line as a table can hold it: the folders before a file that it begins with left out, and cut."""
+    line = re.sub(r"^/[^:]*/", "", text)
+    return line if len(line) <= most else f"{line[: most - 2]} …"

@@ -43,7 +43,7 @@ def write_summary(records: Sequence[RunRecord], folder: Path) -> Path:
             "tail": [_cell(record, key) for key in others],
             "time": seconds(_spent(record)),
             "warnings": str(sum(len(step.warnings) for step in record.steps)),
-            "error": record.error.partition("\n")[0],
+            "error": record.cause,
         }
         for record in records
     ]
@@ -90,7 +90,7 @@ def _csv(records: Sequence[RunRecord]) -> str:
                 f"{_spent(record):.3f}",
                 sum(len(step.warnings) for step in record.steps),
                 link(record.name, "report.html"),
-                _plain(record.error.partition("\n")[0]),
+                _plain(record.cause),
             ]
         )
     return text.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,8 @@ from rich.console import Console
 
 from aetx.core.record import RunRecord, StepRecord
 from aetx.core.registry import Registry
+from aetx.core.words import seconds as span
+from aetx.core.words import short
 from aetx.errors import AetxError, EnvironmentFault, Problem, caught
 from aetx.recipe.plan import Job, Plan
 from aetx.run.inputs import Opener, check_declared, open_declared
@@ -34,7 +37,9 @@ class Records(list[RunRecord]):
         return {"run": [record.model_dump(mode="json", exclude={"recipe"}) for record in self]}
 
     def lines(self) -> list[str]:
-        """Return what a person reads on the terminal at the end."""
+        """Return what a person reads on the terminal at the end: of one run its steps, of many a line for each."""
+        if len(self) > 1:
+            return _summary(self)
         lines = []
         for record in self:
             lines += [f"{record.name}: {record.status}"] if record.name else []
@@ -44,6 +49,18 @@ class Records(list[RunRecord]):
             if (folder / "report.html").is_file():
                 lines.append(f"report: {folder / 'report.html'}")
         return lines
+
+
+def _summary(records: Records) -> list[str]:
+    counts = Counter(record.status for record in records)
+    lines = [f"{len(records)} runs: " + ", ".join(f"{number} {status}" for status, number in counts.items())]
+    width = max(len(record.name) for record in records)
+    for record in records:
+        warned = sum(len(step.warnings) for step in record.steps)
+        spent = span(sum(step.seconds for step in record.steps))
+        words = short(record.cause) or spent + (f", {warned} warnings" if warned else "")
+        lines.append(f"  {record.name:{width}}  {record.status:9} {words}")
+    return [*lines, f"summary: {Path(records[0].settings['output']) / 'summary.html'}"]
 
 
 def _line(step: StepRecord) -> str:
@@ -59,6 +76,10 @@ class JobsError(AetxError):
     def __init__(self, problems: list[Problem], heading: str, records: Records, code: int) -> None:
         super().__init__(problems, heading)
         self.records, self.code = records, code
+
+    def beside(self) -> Records:
+        """Return the records of all jobs: what was finished is told, too."""
+        return self.records
 
 
 def report(record: RunRecord, results: Mapping[str, xr.Dataset], folder: Path, registry: Registry) -> Path:

@@ -94,7 +94,9 @@ class Progress:
         """Begin a job of so many steps."""
         for task in list(self._bars.task_ids):
             self._bars.remove_task(task)
-        self._steps = self._bars.add_task(name or "steps", total=steps)
+        jobs = self._note.jobs if self._note is not None else []
+        place = f" ({jobs.index(name) + 1} of {len(jobs)})" if len(jobs) > 1 else ""
+        self._steps = self._bars.add_task(f"{name or 'steps'}{place}", total=steps)
         self._blocks = self._bars.add_task("", total=None, visible=False)
         self._say(job=name, step="", since="", done=0, blocks=0)
 

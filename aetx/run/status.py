@@ -11,6 +11,7 @@ from typing import Literal
 
 from aetx.core.record import RunRecord, StepRecord
 from aetx.core.words import seconds as span
+from aetx.core.words import short
 from aetx.errors import InputError, Problem
 from aetx.run.decide import RECORD, earlier
 from aetx.run.progress import Note, read_note
@@ -41,7 +42,7 @@ class StepStatus:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One job and its steps; `error` is the first line of what went wrong."""
+    """One job and its steps; `error` is the line that says what went wrong."""
 
     name: str
     state: str
@@ -160,7 +161,7 @@ def _job(name: str, record: RunRecord | None, note: Note | None, begun: str, *, 
     here = note is not None and note.job == name
     steps = tuple(_step(step, note if here else None, runs) for step in record.steps)
     state = "died" if record.status == "running" and not runs else record.status
-    return JobStatus(name, state, steps, _first_line(record.error))
+    return JobStatus(name, state, steps, record.cause)
 
 
 def _step(step: StepRecord, note: Note | None, runs: bool) -> StepStatus:
@@ -185,21 +186,13 @@ def _state(runs: bool, states: list[str]) -> State:
 def _job_words(job: JobStatus) -> str:
     steps = f"{job.finished} of {len(job.steps)} steps" if job.steps else ""
     now = next((f"{step.name} {step.words()}" for step in job.steps if step.state == "running"), "")
-    return f"{job.state:9} {steps:14} {job.error or now or (span(job.seconds) if job.seconds else '')}"
+    return f"{job.state:9} {steps:14} {short(job.error) or now or (span(job.seconds) if job.seconds else '')}"
 
 
 def _step_lines(job: JobStatus) -> list[str]:
     width = max((len(step.name) for step in job.steps), default=0)
     lines = [f"  {step.name:{width}}  {step.state:9} {step.words()}".rstrip() for step in job.steps]
-    return lines + ([f"  {job.error}"] if job.error else [])
-
-
-def _first_line(error: str) -> str:
-    """Return the line of an error that says what it is: of a traceback the last one, else the first."""
-    lines = [line for line in error.splitlines() if line.strip() and not line.startswith("in step")]
-    if not lines:
-        return ""
-    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return lines + ([f"  {short(job.error)}"] if job.error else [])
 
 
 def _at(time: str) -> str:
