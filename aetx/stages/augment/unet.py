@@ -107,10 +107,10 @@ def unet(volume: xr.Dataset, params: UnetParams, device: str, memory: int | None
 
     density' = h f(a density / h) / b, with the network f, the height h of a typical bright maximum of the density
     (the median of its local maxima weighted by the fourth power of their heights), and the heights a and b of atoms in
-    the network's input and output, from its card (doi:10.1038/s41467-021-22204-1; SPEC of the forms in
-    `aetx.kernels.neural_networks`). Scaled so, the filter gives the same atoms whatever the unit of the images, and
-    its peaks are as tall as the brightest of the density before; their integral is that of a Gaussian as narrow as
-    the card says, not that of the atoms, so that projections of the result are no longer the images.
+    the network's input and output, from its card (doi:10.1038/s41467-021-22204-1; `aetx.kernels.neural_networks` has
+    the forms). Scaled so, the filter gives the same atoms whatever the unit of the images. The unit stays that of the
+    density, and atoms are as tall as its bright maxima; but their integral is that of a Gaussian as narrow as the card
+    says, so that projections of the result have the atoms in place and are no longer the images.
 
     What the network shows need not be there: compare with the images (`measure`). Volumes that do not fit the memory
     go tile by tile, each read with as many voxels around it as can influence it: equal to the whole but for rounding.
