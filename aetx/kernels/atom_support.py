@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -38,6 +39,8 @@ ROUGH = Plan(rounds=3, inner=10, tolerance=0.05)
 """How far atoms and poses are fitted, once with all atoms and once without those that stand low."""
 LOW = 0.6
 """Height, over the usual one, below which an atom is left out while the others are fitted, so that it moves none."""
+OTHER = 0.01
+"""Share of atoms whose height may be any between none and the usual one."""
 ROUNDS, SETTLED = 4, 0.01
 """Most times that low atoms are left out anew, and the part of the atoms that may still change."""
 HALF = 0.5
@@ -92,9 +95,9 @@ class Support:
     """What the images hold there, shape (M,)."""
     unsure: F64
     """Its standard error, shape (M,)."""
-    resolved: F64
-    """How far the usual atom of the sort of each atom stands above an empty place, in standard errors, shape (N,); less
-    what the freedom of the fit makes of noise."""
+    resolved: float
+    """How far the usual atom of the sort that shows best stands above an empty place, in standard errors; less what the
+    freedom of the fit makes of noise."""
 
 
 def asked(scene: Scene, begin: State, noise: Noise, settled: bool, prior: Prior, reach: float, seed: int) -> Support:
@@ -205,8 +208,9 @@ def supported(found: Support, odds: float, significance: float, reach: float) ->
 
     The height, the lower of that in all images and of the median over them, is a normal variable about that of the
     empty places where there is no atom, and about 1 where there is one, spread as much more as the heights of atoms
-    are. Where a usual atom is not told from an empty place by `significance` standard errors the images tell nothing,
-    and no atom is supported; nor is one that images have farther away than reach.
+    are; few atoms may have any height between, such as those of an element that was not told apart. Where the usual
+    atom is not told from an empty place by `significance` standard errors the images tell nothing, and no atom is
+    supported; nor is one that the images have farther away than reach.
 
     Parameters
     ----------
@@ -219,16 +223,17 @@ def supported(found: Support, odds: float, significance: float, reach: float) ->
     reach
         Angstrom.
     """
-    level, height = _middle(found.empty), np.minimum(found.height, found.middle)
-    known = np.isfinite(height)
-    own, upper = found.sigma**2, found.height > HALF
-    spread = max((NORMAL * _deviation(found.height[upper])) ** 2 - _middle(own[upper]), 0.0)
-    wide = own + spread
-    x = np.clip(height, level, max(1.0, level))
-    gain = (x - level) ** 2 / own - (x - 1.0) ** 2 / wide + np.log(own / wide)
-    made: F64 = expit(np.log(odds) + 0.5 * gain)
+    made, known = np.full(len(found.height), np.nan), np.isfinite(found.height)
+    if found.resolved < significance:
+        return np.zeros(len(made))
+    level, height = _middle(found.empty), np.minimum(found.height, found.middle)[known]
+    own, upper = found.sigma[known] ** 2, found.height[known] > HALF
+    spread = max((NORMAL * _deviation(found.height[known][upper])) ** 2 - _middle(own[upper]), 0.0)
+    x, wide = np.clip(height, level, max(1.0, level)), own + spread
+    none = -0.5 * ((x - level) ** 2 / own + np.log(2 * np.pi * own))
+    usual = -0.5 * ((x - 1.0) ** 2 / wide + np.log(2 * np.pi * wide))
+    made[known] = expit(np.log(odds) + np.logaddexp(np.log1p(-OTHER) + usual, math.log(OTHER)) - none)
     made[known & (found.astray > reach)] = 0.0
-    made[found.resolved < significance] = 0.0
     return made
 
 
@@ -245,14 +250,11 @@ def _deviation(values: F64) -> float:
     return float(np.median(np.abs(values - np.median(values)))) if values.size else 0.0
 
 
-def _resolved(significance: F64, sort: I64, real: Mask, fitted_for: float) -> F64:
-    """Return the median over the atoms of each sort that do not stand low, less what freedom alone explains."""
-    made = np.zeros(len(significance))
-    for one in np.unique(sort):
-        some = (sort == one) & real & np.isfinite(significance)
-        if some.any():
-            made[sort == one] = np.sqrt(max(float(np.median(significance[some])) ** 2 - fitted_for, 0.0))
-    return made
+def _resolved(significance: F64, sort: I64, real: Mask, fitted_for: float) -> float:
+    """Return the greatest median over the atoms of a sort that do not stand low, less what freedom alone explains."""
+    known = real & np.isfinite(significance)
+    medians = [float(np.median(significance[known & (sort == one)])) for one in np.unique(sort[known])]
+    return math.sqrt(max(max(medians, default=0.0) ** 2 - fitted_for, 0.0))
 
 
 def _low(height: F64) -> Mask:

@@ -102,7 +102,7 @@ def test_an_atom_that_one_image_alone_asks_for_is_flagged() -> None:
 def test_images_of_noise_support_no_atom() -> None:
     series = series_of(TRUE, WIDE)
     noise = np.random.default_rng(3).poisson(5.0, series["image"].shape).astype(np.float32)
-    with pytest.warns(AetxWarning, match="none of those atoms is supported"):
+    with pytest.warns(AetxWarning, match="none of the atoms is supported"):
         kept = support(
             atoms_of(TRUE), series.assign(image=(("tilt", "y", "x"), noise, {"units": "count"})), remove=True
         )

@@ -85,7 +85,8 @@ def support(atoms: xr.Dataset, series: xr.Dataset, params: SupportParams, *, dev
     is the probability that it is there, from the lower of both heights; `unsupported` marks those below one half. All
     are 0 and unsupported where the usual atom does not stand out by `significance` standard errors: such images tell
     nothing, and neither do atoms in a volume of noise. NaN, and not marked, for atoms that less than half of the images
-    show on pixels that count.
+    show on pixels that count. A light atom among heavy ones that bears their name looks like none: name the elements
+    first.
 
     The atoms stay where and as they are; with `remove` those that are not supported go, each with an entry in the
     ledger, whose score is its height. `vacancy` and `vacancy_height` are the empty places and what is there.
@@ -105,8 +106,8 @@ def support(atoms: xr.Dataset, series: xr.Dataset, params: SupportParams, *, dev
     settled = params.noise == "poisson" or noise.variance is not None
     found = asked(problem.scene, problem.state, noise, settled, prior, params.reach, params.seed)
     share = supported(found, params.odds, params.significance, params.reach)
-    if (found.resolved < params.significance).any():
-        text = "the images do not tell the usual atom from an empty place: none of those atoms is supported"
+    if found.resolved < params.significance:
+        text = "the images do not tell the usual atom from an empty place: none of the atoms is supported"
         warnings.warn(text, AetxWarning, stacklevel=2)
     one, length = {"units": "1"}, {"units": "angstrom"}
     made = atoms.assign(
