@@ -1,4 +1,4 @@
-"""Run the tiny chain of stages in a process of its own: ``python -m tests.run.drive OUTPUT [SECONDS] [--sleep]``."""
+"""Run the tiny chain in a process of its own: ``python -m tests.run.drive OUTPUT [SECONDS] [--sleep] [--local]``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if __name__ == "__main__":
     job = tiny.chain(**({"wait": wait} if "--sleep" not in sys.argv else {}))
     if "--sleep" in sys.argv:
         job = tiny.job(tiny.step("made", tiny.make), tiny.step("deep", tiny.sleep, volume="made"))
+    scheduler = "local" if "--local" in sys.argv else None
     try:
-        run_plan(tiny.plan(job), output=Path(sys.argv[1]), reporter=None, quiet=True)
+        run_plan(tiny.plan(job), output=Path(sys.argv[1]), reporter=None, quiet=True, scheduler=scheduler)
     except Stopped as error:
         sys.exit(error.code)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import psutil
@@ -81,6 +84,40 @@ def test_a_worker_that_is_killed_changes_no_bit(tmp_path: Path) -> None:
     for store in (tmp_path / "whole" / "results").iterdir():
         assert manifest(store).digest == manifest(tmp_path / "killed" / "results" / store.name).digest
     assert list((tmp_path / "killed" / ".aetx-tmp").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_killed_workers_cost_time_or_end_the_run_in_words(tmp_path: Path) -> None:
+    def kill() -> None:
+        for _ in range(2):
+            for one in workers()[:1]:
+                one.kill()
+            time.sleep(0.4)
+
+    with clock(120), local(20):
+        later(0.5, kill)
+        with suppress(EnvironmentFault):
+            assert over(work.slow).sum().compute() == 16
+    assert workers() == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_all_processes_and_leaves_none(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.run.drive", str(tmp_path / "out"), "2", "--local"]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], start_new_session=True) as process:
+        end = time.monotonic() + 120
+        while not (tmp_path / "out" / "results" / "made.zarr").exists():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        time.sleep(1)
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert started
+        start = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) == 130
+        assert time.monotonic() - start < 12
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert alive == []
 
 
 @pytest.mark.slow
@@ -216,6 +253,29 @@ def test_a_scheduler_that_is_lost_ends_the_run_in_words(tmp_path: Path) -> None:
         crew.in_words("clean", 0),
     ):
         compute(work.slow, 1.5, process.kill)
+
+
+@pytest.mark.slow
+def test_an_encrypted_scheduler_is_used_with_the_certificates_of_dask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography")
+    from aetx.run.scheduler import _certificates
+
+    made = _certificates(tmp_path)
+    files = {"ca-file": made.tls_ca_file, "cert": made.tls_worker_cert, "key": made.tls_worker_key}
+    options = [word for name, file in files.items() for word in (f"--tls-{name}", str(file))]
+    with dask_scheduler(tmp_path, "--protocol", "tls", *options) as (address, _):
+        assert address.startswith("tls://127.0.0.1:")
+        with pytest.raises(EnvironmentFault, match=r"distributed\.comm\.tls"), computing(address, 1, 0):
+            pass
+        names = {"ca-file": "ca-file", "client.cert": "cert", "client.key": "key"}
+        with (
+            dask_worker(address, tmp_path / "w", *options),
+            dask.config.set({f"distributed.comm.tls.{name}": files[file] for name, file in names.items()}),
+            computing(address, 1, 0, patience=60),
+        ):
+            assert over(work.slow).sum().compute() == 16
 
 
 @pytest.mark.parametrize("address", ["tcp://192.0.2.1:8786", "tcp://cluster.example.org:1", "tcp://[2001:db8::1]:1"])
