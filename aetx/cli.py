@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -189,7 +190,9 @@ def show(
     from aetx.store import damage_in_words, open_store
 
     dataset = open_store(store)
-    folder = output if output is not None else Path(f"{store.resolve().name.removesuffix('.zarr')}-pictures")
+    folder = (
+        output if output is not None else Path(f"{Path(os.path.realpath(store)).name.removesuffix('.zarr')}-pictures")
+    )
     files = []
     with damage_in_words(lambda: [store]):
         for picture in draw(dataset):
@@ -347,7 +350,7 @@ def plan_experiment(
         "energy": energy,
         "profile": profile,
     }
-    folder = output if output is not None else Path(f"{specimen.resolve().stem}-plan")
+    folder = output if output is not None else Path(f"{Path(os.path.realpath(specimen)).stem}-plan")
     stated = {name: text for name, text in (("species", element), ("units", units)) if text is not None}
     told = planned(specimen, said, stated=stated, output=folder)
     console.show(as_json, told.as_dict, told.lines)

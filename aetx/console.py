@@ -23,6 +23,13 @@ _MACHINE = (
     errno.EIO,
     errno.EMFILE,
     errno.ENFILE,
+    errno.EFBIG,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EBUSY,
 )
 """Errors of the system that are the machine's, not the program's."""
 

@@ -230,9 +230,14 @@ def _repeated(labels: Iterable[str]) -> str | None:
     return None
 
 
+def real(path: Path) -> Path:
+    """Return where a path leads through all links; unlike `Path.resolve`, a loop of links is no error here."""
+    return Path(os.path.realpath(path))
+
+
 def overlap(output: Path, file: Path) -> str | None:
     """Say how an output folder and an input clash: equal, inside, or parent; None where they are apart."""
-    out, one = output.resolve(), file.resolve()
+    out, one = real(output), real(file)
     if out == one:
         return "the same as"
     if one in out.parents:

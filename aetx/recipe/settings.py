@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aetx.errors import did_you_mean
+from aetx.recipe.files import real
 from aetx.recipe.findings import Findings
 from aetx.recipe.plan import Settings, Slurm
 from aetx.recipe.text import COMMAND_LINE, Node
@@ -135,7 +136,7 @@ def _output(text: str | None, node: Node | None, findings: Findings) -> Path | N
     elif not node.typed and (path.is_absolute() or ".." in path.parts):
         fix = "name a folder below the current one, or give any folder with --output"
         refuse("a folder below the current one: this leaves the run folder", fix)
-    elif (Path.cwd() / path).resolve() in (Path.cwd().resolve(), Path("/")):
+    elif real(Path.cwd() / path) in (real(Path.cwd()), Path("/")):
         refuse("a folder of its own", "name a new folder for the results")
     else:
         return Path.cwd() / path

@@ -31,6 +31,11 @@ _ADVICE = {
     errno.ENFILE: "the machine has too many open files",
     errno.EFBIG: "raise the limit of the file size (ulimit -f)",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "mend the symbolic links on the way, or choose another output",
+    errno.ENOTDIR: "a file stands on the way: choose another output",
+    errno.ESTALE: "the file system was lost: mount it again",
+    errno.ETIMEDOUT: "the file system does not answer: check it",
+    errno.EBUSY: "something else holds it: choose another output",
 }
 
 

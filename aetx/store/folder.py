@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
 from collections.abc import Iterable
@@ -31,9 +32,9 @@ def refuse_output(folder: Path, inputs: Iterable[Path] = ()) -> None:
     if problem is not None:
         raise RecipeError(problem, "the output cannot be used")
     problems = []
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))
     for one in inputs:
-        read = one.resolve()
+        read = Path(os.path.realpath(one))
         if read == place or (read.is_dir() and place.is_relative_to(read)):
             problems.append(_no(folder, f"the input {str(one)!r} itself", "choose another output"))
         elif read.is_relative_to(place) and not (place / MARKER).is_file():
@@ -67,10 +68,12 @@ def _shape(folder: Path) -> Problem | None:
         return _no(folder, "a name of more than 200 bytes", "choose a shorter name")
     if folder.is_symlink():
         return _no(folder, "a symbolic link", "name the folder itself")
-    if folder.resolve() in (Path("/"), Path.home().resolve()):
+    if Path(os.path.realpath(folder)) in (Path("/"), Path(os.path.realpath(Path.home()))):
         return _no(folder, "the root or the home folder", "choose a folder of its own")
     if folder.exists() and not folder.is_dir():
         return _no(folder, "a file", "choose a folder")
+    if any(one.is_symlink() and not one.exists() for one in folder.absolute().parents):
+        return _no(folder, "a path through a symbolic link that leads nowhere", "mend the link")
     if any(one.exists() and not one.is_dir() for one in folder.absolute().parents):
         return _no(folder, "a path that leads through a file", "choose a folder")
     for name in ("results", "exports", "figures", SCRATCH):

@@ -48,7 +48,7 @@ def read_good(folder: str) -> int:
 
 
 def read_mutants(folder: str, seed: str, count: str, head: str = "0.6") -> int:
-    """Change one file of a folder at random, read it, put it back, many times; print faults and how often each end came."""
+    """Change one file of a folder at random, read it, put it back, many times; print faults and a tally."""
     place = Path(folder)
     files = sorted(one for one in place.rglob("*") if one.is_file() and one.name != "recipe.yaml")
     contents = {one: one.read_bytes() for one in files}

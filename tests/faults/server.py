@@ -50,6 +50,7 @@ PRELOADED = (
     "aetx.draw",
     "aetx.stages.augment.unet",
     "tests.faults.reading",
+    "tests.run.tiny",
 )
 
 
