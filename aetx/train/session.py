@@ -130,22 +130,41 @@ def _refuse_device(device: str) -> None:
 
 
 def _begin(training: Training, folder: Path) -> tuple[Published | Residual, weights.Card | None]:
-    """Return the network at the start, and the card of the weights from which it starts."""
+    """Return the network at the start, and the card of the weights from which it starts.
+
+    Raises
+    ------
+    RecipeError
+        If the network is not that of these weights, nor the same with more blocks.
+    """
+    old, before = None, None
     if training.start is not None:
         near = folder / training.start
-        return weights.read(near if near.is_file() else training.start)
-    form, options = _form(training, None)
+        old, before = weights.read(near if near.is_file() else training.start)
+    form, options = _form(training, before)
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
-        return build(form, **options), None
+        network = build(form, **options)
+    if old is None or before is None:
+        return network, None
+    known, fresh = old.state_dict(), network.state_dict()
+    unlike = [name for name, one in known.items() if name not in fresh or fresh[name].shape != one.shape]
+    unlike += [name for name in fresh.keys() - known.keys() if form != "residual"]
+    if unlike:
+        found, wanted = f"{form} with {options}", f"that of {before.name}, with as many blocks or more"
+        raise RecipeError(
+            Problem("training", "network", found, wanted, "leave it out, to go on with that of the start")
+        )
+    network.load_state_dict({**fresh, **known})
+    return network, before
 
 
 def _form(training: Training, before: weights.Card | None) -> tuple[str, dict[str, int]]:
     """Return form and options of the network, those that are defaults too, so that the card holds when they change."""
-    if before is not None:
-        return before.form, {**DEFAULTS[before.form], **before.options}
-    assert training.network is not None
-    return training.network.form, {**DEFAULTS[training.network.form], **training.network.options}
+    if training.network is not None:
+        return training.network.form, {**DEFAULTS[training.network.form], **training.network.options}
+    assert before is not None
+    return before.form, {**DEFAULTS[before.form], **before.options}
 
 
 def _key(training: Training, before: weights.Card | None, device: str) -> str:

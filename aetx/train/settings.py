@@ -110,8 +110,12 @@ class Training(Params):
     aetx: Literal[1] = Field(description="version of the language, 1")
     title: str = Field("", description="what is trained, in words")
     name: str = Field(min_length=1, max_length=80, description="name of the weights")
-    network: Choice | None = Field(None, description="network that is trained from nothing")
-    start: str | None = Field(None, description="weights from which the training starts, by name or path")
+    network: Choice | None = Field(None, description="network that is trained; that of the start if not given")
+    start: str | None = Field(
+        None,
+        description="weights from which the training starts, by name or path; blocks that the network has beyond "
+        "theirs add nothing at first",
+    )
     vary: Mapping[str, Variation] = Field({}, description="variables that are drawn anew for each pair of any source")
     sources: tuple[Source, ...] = Field(min_length=1, description="where pairs come from; what they say comes first")
     scope: Scope = Field(Scope(), description="what the weights are valid for")
@@ -132,8 +136,8 @@ class Training(Params):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.network is None) == (self.start is None):
-            raise ValueError("either network or start")
+        if self.network is None and self.start is None:
+            raise ValueError("a network, or a start")
         if 2 * self.margin >= self.crop:
             raise ValueError("a crop of more than twice the margin")
         if not is_safe(self.name):

@@ -41,7 +41,7 @@ def test_all_mistakes_are_told_at_once_each_at_its_place(tmp_path: Path) -> None
         ("crop: 16", "crop: 4", "greater than or equal to 8"),
         ("margin: 2", "margin: 8", "a crop of more than twice the margin"),
         ("name: small", "name: ../small", "a name of letters, digits"),
-        ("name: small", "name: small\nstart: general", "either network or start"),
+        ("network: {form: residual, options: {width: 4, inner: 4, outer_blocks: 1, inner_blocks: 1}}\n", "", "a start"),
         ("name: small", "name: small\nwidth: 0.45", "a number with its unit"),
         ("70000 e/angstrom^2", "70000 angstrom", "two numbers with the same unit"),
         ("7000 e/angstrom^2", "90000 e/angstrom^2", "the least before the greatest"),

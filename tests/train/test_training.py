@@ -19,8 +19,8 @@ from aetx.kernels.neural_networks import build
 from aetx.run.stop import Stopped
 from aetx.train.loop import Loop, loss, share_of_rate
 from aetx.train.pairs import Pair
-from aetx.train.session import train
-from aetx.train.settings import Loaded, Training
+from aetx.train.session import _begin, train
+from aetx.train.settings import Choice, Loaded, Training
 from aetx.train.validation import score, traced
 
 OPTIONS = {"width": 4, "inner": 4, "outer_blocks": 1, "inner_blocks": 1}
@@ -122,6 +122,28 @@ def test_a_training_file_becomes_weights_a_card_and_a_report(loaded: Loaded, mad
     assert "Input, output, target" in page
     again = train(loaded, output=tmp_path / "out", pairs=made, threads=1, quiet=True)
     assert again.card.sha256 == card.sha256
+
+
+def test_blocks_beyond_those_of_the_start_add_nothing_at_first(loaded: Loaded, tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        small = build("residual", **OPTIONS)
+        for one in small.state_dict().values():
+            one += 0.05 * torch.randn_like(one)
+    scope = {"pixel_size": (0.3, 0.4), "largest_tilt": (60.0, 75.0), "width": 0.45}
+    card = weights.Card(name="small", form="residual", options=OPTIONS, **scope)
+    weights.write(tmp_path / "small.safetensors", small, card)
+    options = {**OPTIONS, "inner_blocks": 3}
+    more = loaded.training.model_copy(
+        update={"start": "small.safetensors", "network": Choice(form="residual", options=options)}
+    )
+    large, _ = _begin(more, tmp_path)
+    volume = torch.rand(1, 1, 16, 16, 16)
+    assert large.reach > small.reach
+    assert_allclose(large.eval()(volume).detach(), small.eval()(volume).detach(), atol=1e-6)
+    other = more.model_copy(update={"network": Choice(form="residual", options={**OPTIONS, "width": 8})})
+    with pytest.raises(RecipeError, match="with as many blocks or more"):
+        _begin(other, tmp_path)
 
 
 def test_a_crop_that_the_network_does_not_take_is_told(loaded: Loaded, tmp_path: Path) -> None:
