@@ -298,6 +298,8 @@ def _solved(scene: Scene, state: State, models: F32, noise: Noise, samples: int,
 
 def empty_places(atoms: F64, seed: int) -> F64:
     """Return places in and about some atoms that are as far as an atom from all of them, shape (places, 3)."""
+    if len(atoms) < 2:
+        return np.zeros((0, 3))
     generator, near = np.random.default_rng(seed), cKDTree(atoms)
     bond = float(np.median(np.asarray(near.query(atoms, 2)[0])[:, 1]))
     low, high = atoms.min(0) - FAR * bond, atoms.max(0) + FAR * bond

@@ -123,6 +123,15 @@ def test_atoms_that_a_mask_hides_are_neither_supported_nor_flagged() -> None:
     assert not judged["unsupported"].values.any()
 
 
+@pytest.mark.filterwarnings("ignore::aetx.errors.AetxWarning")
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_atoms_are_judged_too(count: int) -> None:
+    place = np.array([[0.0, 1.0, 2.0], [4.0, 0.0, -3.0]])[:count]
+    judged = support(atoms_of(place), series_of(place, WIDE))
+    assert not judged["unsupported"].values.any()
+    np.testing.assert_allclose(judged["height"].values, 1, atol=0.2)
+
+
 def test_counts_cannot_be_assumed_of_other_images() -> None:
     series = series_of(TRUE, WIDE)
     series["image"].attrs["units"] = "1"
