@@ -95,7 +95,8 @@ class Status:
                 f"  {len(self.jobs)} runs: " + ", ".join(f"{number} {state}" for state, number in counts.items())
             )
             width = max(len(job.name) for job in self.jobs)
-            lines += [f"  {job.name:{width}}  {_job_words(job)}".rstrip() for job in self.jobs]
+            begun = [job for job in self.jobs if job.state != "waiting"]
+            lines += [f"  {job.name:{width}}  {_job_words(job)}".rstrip() for job in begun]
         return lines
 
     def _head(self) -> list[str]:
