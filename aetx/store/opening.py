@@ -43,17 +43,20 @@ class Manifest:
 
     def text(self) -> str:
         """Return the file that `manifest` reads."""
-        return json.dumps(
-            {
-                "aetx": 1,
-                "schema": self.schema,
-                "key": self.key,
-                "record": self.record,
-                "files": {name: {"bytes": size, "sha256": digest} for name, (size, digest) in self.files.items()},
-            },
-            indent=1,
-            ensure_ascii=False,
-        )
+        made = {
+            "aetx": 1,
+            "schema": self.schema,
+            "key": self.key,
+            "record": self.record,
+            "files": {name: {"bytes": size, "sha256": digest} for name, (size, digest) in self.files.items()},
+        }
+        return json.dumps(made | {"sha256": _own_digest(made)}, indent=1, ensure_ascii=False)
+
+
+def _own_digest(content: Mapping[str, Any]) -> str:
+    """Return the digest of a manifest, but for the place where it stands itself."""
+    plain = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def manifest(path: Path) -> Manifest:
@@ -85,6 +88,10 @@ def manifest(path: Path) -> Manifest:
         files = {str(name): (int(one["bytes"]), str(one["sha256"])) for name, one in found["files"].items()}
         made = Manifest(str(found["schema"]), str(found["key"]), dict(found["record"]), files)
         version = found["aetx"]
+        if found.keys() - {"aetx", "schema", "key", "record", "files", "sha256"}:
+            raise ValueError("keys that no manifest has")
+        if version == 1 and found.get("sha256", _own_digest(found)) != _own_digest(found):
+            raise ValueError("other bytes than were written")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(Problem(str(file), "manifest", repr(error), "a whole manifest", RERUN)) from error
     if version != 1:

@@ -75,12 +75,15 @@ class Answer:
 
 
 class Server:
-    """The process that forks; one question at a time."""
+    """The process that forks; one question at a time. `before` is a command that runs it, such as strace."""
+
+    def __init__(self, before: Sequence[str] = ()) -> None:
+        self.before = tuple(before)
 
     def __enter__(self) -> Server:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "AETX_FAULTS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.server"],
+            [*self.before, sys.executable, "-m", "tests.faults.server"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
