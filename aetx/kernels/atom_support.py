@@ -103,9 +103,10 @@ class Support:
 def asked(scene: Scene, begin: State, noise: Noise, settled: bool, prior: Prior, reach: float, seed: int) -> Support:
     """Return how high each atom stands when the heights of all, and of some empty places, are fitted at once.
 
-    Atoms and poses are fitted first, with one height and one width for each sort, then once more without the atoms that
-    stand low, so that these move no other. What was left out is put back where it was found, and empty places are
-    chosen in and about the atoms; each of them is then moved, within reach, to where the images ask for an atom most.
+    Poses are fitted first, with one height and one width for each sort and atoms that stay, so that none makes room for
+    one that is not there; then places too, without the atoms that stand low. What was left out is put back where it was
+    found, and empty places are chosen in and about the atoms; each of them is then moved, within reach, to where the
+    images ask for an atom most.
 
     Parameters
     ----------
@@ -124,8 +125,8 @@ def asked(scene: Scene, begin: State, noise: Noise, settled: bool, prior: Prior,
     """
     count = len(begin.position)
     state = _lit(scene, begin, noise, prior)
-    fitted = fit(scene, state, STIFF, noise, ROUGH, prior, begin)
-    noise = noise if settled else estimated(scene, fitted.models, 3 * count, noise.least)
+    fitted = fit(scene, state, replace(STIFF, positions=False), noise, ROUGH, prior, begin)
+    noise = noise if settled else estimated(scene, fitted.models, count, noise.least)
     low = _low(1.0 + _solved(scene, fitted.state, fitted.models, noise, 0, seed)[0])
     state = fitted.state
     for _ in range(ROUNDS):
