@@ -24,6 +24,8 @@ from aetx.store.layout import EDGE
 Sizes = Mapping[str, int]
 SPARE = 64_000_000
 """Bytes kept for Python itself beside what a step is given."""
+LOADED = 80_000_000
+"""Bytes of code and tables that libraries load when a step first calls them."""
 ROW = 200
 """Bytes of one atom with all its columns."""
 
@@ -141,7 +143,7 @@ def expect(decisions: Sequence[Decision], inputs: Mapping[str, xr.Dataset]) -> l
                 sizes=dict(told.sizes),
                 blocks=math.prod(-(-size // EDGE) for axis, size in told.sizes.items() if axis in ("z", "y", "x")),
                 stored_bytes=0 if decision.place == "fused" else stored_bytes(step.stage.gives, told.sizes),
-                memory=program + int(told.memory),
+                memory=program + LOADED + int(told.memory),
                 seconds=float(told.seconds),
             )
         )

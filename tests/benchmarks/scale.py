@@ -1,0 +1,135 @@
+"""Peak memory and time of the main stages against size, beside what was forecast; and an input larger than the memory.
+
+``python -m tests.benchmarks.scale [--sizes 64 96 144] [--memory 4GB] [--large 8]``. A particle is simulated, imaged,
+reconstructed, smoothed, traced, refined, put on a lattice, strained and exported, at each size in a process of its
+own. Every step must stay below what was forecast for it and below the memory; the forecast should be no more than 2.5
+times what was measured. With ``--large`` a volume of so many GB is smoothed and traced in an eighth of its size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+STEP = 0.358
+GENEROUS = 2.5
+"""A forecast may be so many times what is measured."""
+SIGMA, SPACING = 1.2, 8
+
+
+def recipe(pixels: int) -> dict[str, Any]:
+    """Return the whole chain on a particle that fills two thirds of so many pixels."""
+    diameter = 0.55 * pixels * STEP
+    steps: list[dict[str, Any]] = [
+        {
+            "name": "truth",
+            "stage": "simulate.particle",
+            "params": {"smallest": f"{diameter} angstrom", "largest": f"{1.05 * diameter} angstrom"},
+        },
+        {
+            "name": "series",
+            "stage": "simulate.images",
+            "from": "truth",
+            "params": {"tilts": 21, "pixels": pixels, "pixel_size": f"{STEP} angstrom", "profile": "kirkland"},
+        },
+        {"name": "volume", "stage": "reconstruct.resire", "from": "series", "params": {"iterations": 30}},
+        {"name": "smooth", "stage": "augment.gaussian", "from": "volume", "params": {"width": "0.3 angstrom"}},
+        {"name": "traced", "stage": "trace.peaks", "from": "smooth", "params": {"separation": "1.6 angstrom"}},
+        {"name": "sites", "stage": "classify.element", "from": "traced", "params": {"element": "Pt"}},
+        {"name": "atoms", "stage": "refine.images", "from": {"atoms": "sites", "series": "series"}},
+        {"name": "lattice", "stage": "lattice.fit", "from": "atoms", "params": {"type": "fcc"}},
+        {"name": "strain", "stage": "strain.atoms", "from": "lattice"},
+    ]
+    return {"aetx": 1, "steps": steps, "export": {"atoms": ["extxyz"], "volume": ["mrc", "vti"]}, "report": []}
+
+
+def run(folder: Path, whole: dict[str, Any], memory: str) -> tuple[int, list[dict[str, Any]], str]:
+    """Run a recipe in a process of its own; return its exit code, what each step cost, and its last words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.yaml").write_text(json.dumps(whole), encoding="utf-8")
+    command = [sys.executable, "-m", "aetx", "run", str(folder / "recipe.yaml"), "--output", str(folder / "out")]
+    done = subprocess.run([*command, "--memory", memory], capture_output=True, text=True, check=False)
+    record = folder / "out" / "aetx-run.json"
+    steps = json.loads(record.read_text(encoding="utf-8"))["steps"] if record.exists() else []
+    return done.returncode, [one for one in steps if one["state"] == "computed"], done.stderr[-500:]
+
+
+def atoms_in_noise(path: Path, gigabytes: float) -> int:
+    """Write a volume of Gaussian atoms on a grid, section by section; return its edge."""
+    edge = round((gigabytes * 1e9 / 4) ** (1 / 3) / SPACING) * SPACING
+    header = bytearray(1024)
+    struct.pack_into("<10i", header, 0, edge, edge, edge, 2, 0, 0, 0, edge, edge, edge)
+    struct.pack_into("<6f", header, 40, *[edge * STEP] * 3, 90, 90, 90)
+    struct.pack_into("<3i", header, 64, 1, 2, 3)
+    header[208:216] = b"MAP DD\0\0"
+    profile = np.exp(-(((np.arange(edge) % SPACING) - SPACING // 2) ** 2) / (2 * SIGMA**2)).astype(np.float32)
+    plane = np.outer(profile, profile)
+    rng = np.random.default_rng(0)
+    with path.open("wb") as file:
+        file.write(header)
+        for height in profile:
+            noise = rng.standard_normal((edge, edge), np.float32) * np.float32(0.02)
+            file.write((height * plane + noise).tobytes())
+    return edge
+
+
+def large(folder: Path, gigabytes: float) -> tuple[int, list[dict[str, Any]], str]:
+    """Smooth and trace a volume in an eighth of its size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    edge = atoms_in_noise(folder / "v.mrc", gigabytes)
+    whole = {
+        "aetx": 1,
+        "inputs": {"v": {"path": "v.mrc", "kind": "volume", "units": "1/angstrom"}},
+        "steps": [
+            {"name": "smooth", "stage": "augment.gaussian", "from": "v", "params": {"width": "0.3 angstrom"}},
+            {"name": "traced", "stage": "trace.peaks", "from": "smooth", "params": {"separation": "1.6 angstrom"}},
+        ],
+        "export": {"traced": ["extxyz"]},
+        "report": [],
+    }
+    print(f"a volume of {edge} voxels to the edge, {gigabytes:g} GB, in {gigabytes / 8:g} GB")
+    return run(folder, whole, f"{gigabytes / 8 * 1000:.0f}MB")
+
+
+def main() -> int:
+    """Run at every size and print the table; return 0 if every step kept its forecast and the memory."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--sizes", nargs="*", type=int, default=[64, 96, 144], help="pixels of an edge")
+    arguments.add_argument("--memory", default="4GB")
+    arguments.add_argument("--large", type=float, default=0.0, help="GB of a volume that goes through an eighth of it")
+    given = arguments.parse_args()
+    wrong, ratios = [], []
+    print(f"{'pixels':>7} {'step':18} {'s':>8} {'peak MB':>8} {'forecast MB':>12} {'ratio':>6}")
+    with tempfile.TemporaryDirectory(prefix="aetx-scale-") as place:
+        for size in [*given.sizes, *([0] if given.large else [])]:
+            begin, folder = time.monotonic(), Path(place, str(size))
+            code, steps, words = run(folder, recipe(size), given.memory) if size else large(folder, given.large)
+            for step in steps:
+                ratio = step["forecast_bytes"] / max(step["peak_bytes"], 1)
+                ratios.append(ratio)
+                peak, told = step["peak_bytes"] / 1e6, step["forecast_bytes"] / 1e6
+                print(f"{size:7} {step['name']:18} {step['seconds']:8.2f} {peak:8.0f} {told:12.0f} {ratio:6.2f}")
+                if ratio < 1:
+                    wrong.append(f"{size}: {step['name']} took {peak:.0f} MB, forecast were {told:.0f} MB")
+            print(f"{size:7} ended with {code} after {time.monotonic() - begin:.0f} s", flush=True)
+            if code not in (0, 4):
+                wrong.append(f"{size}: ended with {code}: {words}")
+    print(f"forecast over measured: {min(ratios):.2f} to {max(ratios):.2f}, median {median(ratios):.2f}")
+    if median(ratios) > GENEROUS:
+        wrong.append(f"forecasts are {median(ratios):.2f} times what is measured, in the median")
+    print("\n".join(wrong) or "every step kept its forecast")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
