@@ -124,6 +124,9 @@ def main() -> int:
             print(f"{size:7} ended with {code} after {time.monotonic() - begin:.0f} s", flush=True)
             if code not in (0, 4):
                 wrong.append(f"{size}: ended with {code}: {words}")
+    if not ratios:
+        print("no step ran: what does not fit the memory is refused before it starts")
+        return int(bool(wrong))
     print(f"forecast over measured: {min(ratios):.2f} to {max(ratios):.2f}, median {median(ratios):.2f}")
     if median(ratios) > GENEROUS:
         wrong.append(f"forecasts are {median(ratios):.2f} times what is measured, in the median")
