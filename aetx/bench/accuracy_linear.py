@@ -14,6 +14,11 @@ SMALL = {"smallest": "11 angstrom", "largest": "12 angstrom", "pixels": "64"}
 """Values that make a particle of some 50 atoms."""
 DUMBBELL = '{atoms: 1200, phi: 11 degree, theta: 7 degree, psi: 17 degree, seed: "${vars.seed}"}'
 """The twinned particle, turned out of its zone axes."""
+ALLOY = (
+    "{atoms: 1200, core_fraction: 0.33, displacement: 0.22 angstrom, "
+    'phi: 11 degree, theta: 7 degree, psi: 17 degree, seed: "${vars.seed}"}'
+)
+"""The particle of two elements, turned alike."""
 
 accuracy_linear = Benchmark(
     name="accuracy-linear",
@@ -57,6 +62,17 @@ accuracy_linear = Benchmark(
             "as P, of a twinned Pt dumbbell of 1,200 atoms with a twist between its halves",
             {"specimen": "simulate.dumbbell", "shape": DUMBBELL},
             (Published(NETWORKS),),
+        ),
+        Case(
+            "alloy",
+            "as P, of a Pd core, a third of 1,200 atoms, in a Pt shell: Pd atoms are 0.38 times as bright",
+            {
+                "specimen": "simulate.core_shell",
+                "shape": ALLOY,
+                "tracing": "{separation: 1.6 angstrom, threshold: 0.2}",
+                "naming": "classify.species",
+                "names": "{elements: [Pd, Pt]}",
+            },
         ),
         Case(
             "quarter-dose",
