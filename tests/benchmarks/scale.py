@@ -94,7 +94,6 @@ def large(folder: Path, gigabytes: float) -> tuple[int, list[dict[str, Any]], st
             {"name": "smooth", "stage": "augment.gaussian", "from": "v", "params": {"width": "0.3 angstrom"}},
             {"name": "traced", "stage": "trace.peaks", "from": "smooth", "params": {"separation": "1.6 angstrom"}},
         ],
-        "export": {"traced": ["extxyz"]},
         "report": [],
     }
     print(f"a volume of {edge} voxels to the edge, {gigabytes:g} GB, in {gigabytes / 8:g} GB")
@@ -121,7 +120,7 @@ def main() -> int:
                 print(f"{size:7} {step['name']:18} {step['seconds']:8.2f} {peak:8.0f} {told:12.0f} {ratio:6.2f}")
                 if ratio < 1:
                     wrong.append(f"{size}: {step['name']} took {peak:.0f} MB, forecast were {told:.0f} MB")
-            print(f"{size:7} ended with {code} after {time.monotonic() - begin:.0f} s", flush=True)
+            print(f"{size:7} ended with {code} after {time.monotonic() - begin:.0f} s {words * bool(code)}", flush=True)
             if code not in (0, 4):
                 wrong.append(f"{size}: ended with {code}: {words}")
     if not ratios:
