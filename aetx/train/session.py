@@ -24,7 +24,7 @@ from aetx.run.threads import cores, library_threads
 from aetx.store import SCRATCH, Lock, claim_output, refuse_output, sweep
 from aetx.train.loop import Loop
 from aetx.train.pairs import Factory, Pair, check_sources
-from aetx.train.settings import Loaded, Training
+from aetx.train.settings import Loaded, Training, Variation
 from aetx.train.state import History
 from aetx.train.validation import Score, score
 
@@ -216,11 +216,17 @@ def _card(
 
 
 def _settings(training: Training) -> dict[str, Any]:
-    """Return the settings for the card; of recipes only the names of their files."""
+    """Return the settings for the card, defaults too; of recipes only the names of their files."""
     told = training.model_dump(mode="json", exclude={"aetx", "title", "name", "scope", "network", "start"})
-    for source in told["sources"]:
-        source["recipe"] = Path(source["recipe"]).name
+    told["vary"] = _varied(training.vary)
+    for made, source in zip(told["sources"], training.sources, strict=True):
+        made.update(recipe=source.recipe.name, vary=_varied(source.vary))
     return told
+
+
+def _varied(vary: Mapping[str, Variation]) -> dict[str, Any]:
+    """Return what is drawn anew, without what is not said of it."""
+    return {name: one.model_dump(mode="json", exclude_defaults=True) for name, one in vary.items()}
 
 
 def _processor() -> str:
