@@ -73,6 +73,7 @@ class UnetParams(Params):
             raise ValueError(f"no weights {self.model!r} come with aetx; {did_you_mean(self.model, shipped())}")
         if not self.sha256:
             object.__setattr__(self, "sha256", self.card().sha256)  # so that other weights make another result
+        read(self.file(), self.sha256)  # what is wrong with them is told before any work starts
         return self
 
     def file(self) -> Path:
@@ -117,7 +118,6 @@ def unet(volume: xr.Dataset, params: UnetParams, device: str, memory: int | None
     The result has `model` and `model_sha256` among its attributes; R1 of the density before is not passed on.
     """
     file, card = params.file(), params.card()
-    read(file, params.sha256)
     _refuse_pixels(volume, card)
     _warn_of_tilts(volume, card)
     density = volume["density"].transpose("z", "y", "x")
