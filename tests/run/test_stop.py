@@ -16,7 +16,12 @@ from aetx.run.stop import Stopped, stopping
 from aetx.store import manifest, verify
 
 
-def start(output: Path, *words: str, before: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
+def heed_interrupts() -> None:
+    """Undo what a shell does to the jobs in its background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start(output: Path, *words: str, before: Callable[[], None] = heed_interrupts) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.run.drive", str(output), *words]
     return subprocess.Popen(command, cwd=Path(__file__).parents[2], preexec_fn=before)
 
