@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from scipy.special import expit
 
 from aetx.kernels.alignment import fitted as aligned
+from aetx.kernels.freedom import brightened
 from aetx.kernels.held_out import estimated
 from aetx.kernels.refinement import (
     F32,
@@ -25,6 +26,7 @@ from aetx.kernels.refinement import (
     State,
     conjugate_gradients,
     fit,
+    medians,
 )
 from aetx.kernels.site_growth import WHOLE
 from aetx.kernels.site_search import HEIGHTS, STIFF
@@ -33,8 +35,6 @@ from aetx.kernels.sites import Evidence, at, evidence
 I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-BRIGHTEN = Plan(rounds=3, inner=12)
-"""How far intensities are fitted before places are."""
 ROUGH = Plan(rounds=3, inner=10, tolerance=0.05)
 """How far atoms and poses are fitted, once with all atoms and once without those that stand low."""
 LOW = 0.6
@@ -124,7 +124,7 @@ def asked(scene: Scene, begin: State, noise: Noise, settled: bool, prior: Prior,
         Of the empty places and of the random errors.
     """
     count = len(begin.position)
-    state = _lit(scene, begin, noise, prior)
+    state = brightened(scene, begin, STIFF, noise, prior)
     fitted = fit(scene, state, replace(STIFF, positions=False), noise, ROUGH, prior, begin)
     noise = noise if settled else estimated(scene, fitted.models, count, noise.least)
     low = _low(1.0 + _solved(scene, fitted.state, fitted.models, noise, 0, seed)[0])
@@ -158,13 +158,6 @@ def asked(scene: Scene, begin: State, noise: Noise, settled: bool, prior: Prior,
         sigma[count:],
         _resolved(above, begin.sort, ~low, 3.0 + 6.0 * len(scene.images) / count),
     )
-
-
-def _lit(scene: Scene, begin: State, noise: Noise, prior: Prior) -> State:
-    """Return the state with its intensities fitted, then with its widths too."""
-    level = replace(STIFF, positions=False, angles=False)
-    lit = fit(scene, begin, replace(level, widths="fixed"), noise, BRIGHTEN, prior, begin).state
-    return fit(scene, lit, level, noise, BRIGHTEN, prior, begin).state
 
 
 @dataclass(frozen=True)
@@ -266,10 +259,8 @@ def _low(height: F64) -> Mask:
 
 def _usual(state: State, sort: I64) -> F64:
     """Return the height of the sort of each atom, that of all where none of a sort is left."""
-    made = np.full(len(sort), np.median(state.height))
-    for one in np.unique(state.sort):
-        made[sort == one] = np.median(state.height[state.sort == one])
-    return made
+    usual = medians(state.height, state.sort, int(sort.max(initial=-1)) + 1)[sort]
+    return np.where(np.isfinite(usual), usual, np.median(state.height))
 
 
 def _middle(empty: F64) -> float:

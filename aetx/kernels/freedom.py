@@ -20,6 +20,8 @@ SPREADS = (0.05, 0.15, 0.4)
 """Relative standard deviations of the prior of heights and widths of their own that are tried."""
 LONG, SHORT = Plan(6, 20), Plan(2, 10)
 """How far a freedom that is kept is fitted, and one that is tried."""
+BRIGHTEN = Plan(rounds=3, inner=12)
+"""How far intensities are fitted before places are."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,13 @@ def begun(free: Free, wishes: Mapping[str, Freedom]) -> Free:
     """Return what is fitted before anything is known about `heights` and `widths`: shared where they may vary."""
     first: dict[str, Any] = {n: "shared" if wish in ("auto", "each") else wish for n, wish in wishes.items()}
     return replace(free, **first)
+
+
+def brightened(scene: Scene, begin: State, free: Free, noise: Noise, prior: Prior) -> State:
+    """Return the state with its intensities fitted, then with its widths too; places and angles stay."""
+    level = replace(free, positions=False, angles=False)
+    lit = fit(scene, begin, replace(level, widths="fixed"), noise, BRIGHTEN, prior, begin).state
+    return fit(scene, lit, level, noise, BRIGHTEN, prior, begin).state
 
 
 def loose(free: Free, wishes: Mapping[str, Freedom], prior: Prior, relative: F64) -> tuple[Free, Prior]:

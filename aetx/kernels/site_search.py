@@ -217,6 +217,8 @@ class _Search:
         state, begin = self.fitted.state, self.begin
         usual = medians(state.height, state.sort, len(self.terms.scene.transfer))
         sort = nearest_sort(np.nan_to_num(self.relative, nan=1.0) * usual[state.sort], usual)
+        if (sort == state.sort).all():
+            return []
         began = dict(zip(begin.number.tolist(), begin.position, strict=True))
         before = np.array([began.get(number, np.full(3, np.inf)) for number in state.number.tolist()])
         away = np.linalg.norm(state.position - before, axis=1) > CLOSER * self.terms.rules.separation

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from aetx.errors import did_you_mean
 from aetx.recipe.files import real
@@ -20,6 +21,7 @@ _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
     "GIB": 2**30,
     "TIB": 2**40,
 }
+Number = TypeVar("Number", int, float)
 LEAST = 10**7
 """Bytes below which a memory limit is a slip."""
 
@@ -72,12 +74,15 @@ def settle(block: Node | None, given: Mapping[str, str | None], stem: str, findi
     asked = Builder(findings, _no_path).build(Slurm, nodes.pop("slurm"), "run.slurm") if "slurm" in nodes else None
     texts = {name: _text(name, node, findings) for name, node in nodes.items()}
     output = _output(texts.get("output"), nodes.get("output"), findings) or Path.cwd() / "out" / stem
+    wait = _amount(
+        "worker-timeout", texts.get("worker-timeout"), nodes.get("worker-timeout"), parse_time, "5 min", findings
+    )
     return Settings(
         output=output,
-        memory=_memory(texts.get("memory"), nodes.get("memory"), findings),
+        memory=_amount("memory", texts.get("memory"), nodes.get("memory"), parse_memory, "4GB", findings) or 0,
         scheduler=_scheduler(texts.get("scheduler"), nodes.get("scheduler"), findings),
         device=_device(texts.get("device"), nodes.get("device"), findings),
-        worker_timeout=_timeout(texts.get("worker-timeout"), nodes.get("worker-timeout"), findings),
+        worker_timeout=wait or 0.0,
         slurm=asked or Slurm(),
     )
 
@@ -143,24 +148,17 @@ def _output(text: str | None, node: Node | None, findings: Findings) -> Path | N
     return None
 
 
-def _memory(text: str | None, node: Node | None, findings: Findings) -> int:
+def _amount(
+    name: str, text: str | None, node: Node | None, parse: Callable[[str], Number], example: str, findings: Findings
+) -> Number | None:
+    """Return what is asked for with a unit; None where nothing is, or nothing that can be read."""
     if text is None or node is None:
-        return 0
+        return None
     try:
-        return parse_memory(text)
+        return parse(text)
     except ValueError as error:
-        findings.say(node.place, _where(node, "memory"), node.found, str(error), "write e.g. '4GB'")
-        return 0
-
-
-def _timeout(text: str | None, node: Node | None, findings: Findings) -> float:
-    if text is None or node is None:
-        return 0.0
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        findings.say(node.place, _where(node, "worker-timeout"), node.found, str(error), "write e.g. '5 min'")
-        return 0.0
+        findings.say(node.place, _where(node, name), node.found, str(error), f"write e.g. {example!r}")
+        return None
 
 
 def _scheduler(text: str | None, node: Node | None, findings: Findings) -> str:

@@ -76,7 +76,7 @@ class Loop:
                     history.since = 0.0
                 found = None
                 if history.step in stops:
-                    found = score(self.network, judge, training, self.device)
+                    found = score(self.network, judge, training)
                     history.judged.append((history.step, found.rmse, found.wrong_percent, found.rmsd_pm))
                 history.seconds += time.process_time() - began
                 tell(history, found)

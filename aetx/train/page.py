@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from aetx.core.weights import Card
 from aetx.draw import Picture, style
+from aetx.kernels.inference import evaluate
 from aetx.kernels.neural_networks import Published, Residual
 from aetx.kernels.unit_peaks import unit_peaks
 from aetx.report.page import render, write
@@ -19,7 +19,7 @@ from aetx.report.shown import kept
 from aetx.train.pairs import F32, Pair
 from aetx.train.settings import Training
 from aetx.train.state import History
-from aetx.train.validation import Score, applied
+from aetx.train.validation import Score
 
 LOWEST = 1e-3
 """Least share of wrong atoms that has a place on a logarithmic axis, per cent."""
@@ -125,7 +125,7 @@ def _sections(network: Published | Residual, pair: Pair, training: Training) -> 
     network.eval()
     shown: list[tuple[str, F32]] = [
         ("input", given),
-        ("output", applied(network, given, _device(network))),
+        ("output", evaluate(network, given, network.multiple, mirrors=False)),
         ("target", unit_peaks(pair.atom.astype(np.float64), training.width / pair.step, *given.shape)),
     ]
     depth, rows, columns = given.shape
@@ -146,7 +146,3 @@ def _sections(network: Published | Residual, pair: Pair, training: Training) -> 
         "missing wedge lies along z."
     )
     return Picture("sections", "Input, output, target", caption, made)
-
-
-def _device(network: torch.nn.Module) -> str:
-    return str(next(network.parameters()).device)

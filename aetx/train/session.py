@@ -110,7 +110,7 @@ def train(
                         folder / SCRATCH)  # fmt: skip
             loop.run(made, progress.told(training, say))
             judge = [pair for pair in made if pair.draw.validation]
-            found = score(network, judge, training, device)
+            found = score(network, judge, training)
         card = _card(loaded, loop.history, found, made, before)
         file = folder / f"{training.name}.safetensors"
         card = weights.write(file, network, card)

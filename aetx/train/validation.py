@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import xarray as xr
 
 from aetx.errors import AetxWarning
 from aetx.kernels import alignment
+from aetx.kernels.inference import evaluate
 from aetx.kernels.neural_networks import Published, Residual
 from aetx.kernels.unit_peaks import unit_peaks
 from aetx.model import positions
@@ -48,24 +48,14 @@ class Score:
         return f"RMSE {self.rmse:.4f}, {self.wrong_percent:.3f} % of {self.atoms} atoms wrong, {self.rmsd_pm:.1f} pm"
 
 
-def applied(network: Published | Residual, volume: F32, device: str) -> F32:
-    """Return what a network makes of a volume, zero being added behind it up to a size that the network takes."""
-    pad = [(0, -size % network.multiple) for size in volume.shape]
-    given = torch.from_numpy(np.pad(volume, pad))[None, None].to(device)
-    with torch.inference_mode():
-        made = network(given)
-    inside = tuple(slice(size) for size in volume.shape)
-    return np.ascontiguousarray(made.float().cpu().numpy()[0, 0][inside])
-
-
-def score(network: Published | Residual, pairs: Sequence[Pair], training: Training, device: str) -> Score:
+def score(network: Published | Residual, pairs: Sequence[Pair], training: Training) -> Score:
     """Return how good a network is on pairs, in float32."""
     network.eval()
     square, voxels, atoms, missed, false = 0.0, 0, 0, 0, 0
     residuals = []
     for pair in pairs:
         volume = pair.volume.astype(np.float32)
-        made = applied(network, volume, device)
+        made = evaluate(network, volume, network.multiple, mirrors=False)
         target = unit_peaks(pair.atom.astype(np.float64), training.width / pair.step, *volume.shape)
         square += float(((made - target).astype(np.float64) ** 2).sum())
         voxels += made.size

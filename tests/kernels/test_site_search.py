@@ -296,7 +296,7 @@ def test_missing_atoms_of_two_sorts_come_back_as_what_they_are(seed: int) -> Non
     found = mended(scene, begin).fitted.state
     away, which = cKDTree(found.position).query(truth.position)
     assert len(found.position) == ATOMS
-    assert away.max() < 0.6
+    assert np.max(away) < 0.6
     assert_array_equal(found.sort[which], truth.sort)
     assert_allclose(np.unique(found.height), [280, 700], rtol=0.05)
 

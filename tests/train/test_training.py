@@ -40,9 +40,9 @@ def bits(loop: Loop) -> dict[str, bytes]:
 def test_training_lowers_the_error(pairs: list[Pair], training: Training, tmp_path: Path) -> None:
     longer = training.model_copy(update={"steps": 80})
     loop = begin(longer, tmp_path)
-    before = score(loop.network, pairs[:1], longer, "cpu").rmse
+    before = score(loop.network, pairs[:1], longer).rmse
     loop.run(pairs, lambda history, found: None)
-    assert score(loop.network, pairs[:1], longer, "cpu").rmse < 0.7 * before
+    assert score(loop.network, pairs[:1], longer).rmse < 0.7 * before
     assert [row[0] for row in loop.history.judged] == [40, 80]
     assert loop.history.loss[-1][0] == 80
 

@@ -71,9 +71,8 @@ class UnetParams(Params):
             raise ValueError("either model or weights")
         if self.weights is None and self.model not in shipped():
             raise ValueError(f"no weights {self.model!r} come with aetx; {did_you_mean(self.model, shipped())}")
-        if not self.sha256:
-            object.__setattr__(self, "sha256", self.card().sha256)  # so that other weights make another result
-        read(self.file(), self.sha256)  # what is wrong with them is told before any work starts
+        _, card = read(self.file(), self.sha256)  # what is wrong with them is told before any work starts
+        object.__setattr__(self, "sha256", card.sha256)  # so that other weights make another result
         return self
 
     def file(self) -> Path:

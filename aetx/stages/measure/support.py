@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
 
 import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from aetx.core import Angle, Forecast, InputSizes, Length, Params, stage
-from aetx.core.image_noise import first_noise
+from aetx.core import Forecast, InputSizes, Length, stage
+from aetx.core.image_fit import ImageFitParams, first_noise, require_images
 from aetx.core.ledger import continued, entries, last_round
 from aetx.core.model_images import problem_of
-from aetx.errors import AetxWarning, InputError, Problem
+from aetx.errors import AetxWarning
 from aetx.kernels.atom_support import asked, supported
 from aetx.kernels.refinement import Prior
 from aetx.model import ATOMS, TILT_SERIES, positions
@@ -26,25 +25,9 @@ AROUND = 4.0
 """How far around the atoms the images are looked at, angstrom."""
 
 
-class SupportParams(Params):
+class SupportParams(ImageFitParams):
     """Parameters of `support`."""
 
-    profile: Literal["kirkland", "gaussian"] = Field(
-        "kirkland", description="shape of an atom: a Gaussian, or that with the element's scattering factor f(q)/f(0)"
-    )
-    width: Length | None = Field(
-        None, gt=0, le=10, description="Gaussian standard deviation that the fit starts from; none for 0.5 angstrom"
-    )
-    extended: bool = Field(
-        False, description="the specimen goes on beyond the atoms: use only pixels whose whole ray lies among them"
-    )
-    angle_error: Angle = Field(3.0, gt=0, le=90, description="standard deviation of the angles before the fit")
-    shift_error: Length = Field(2.0, gt=0, le=1000, description="standard deviation of the shifts before the fit")
-    noise: Literal["estimated", "poisson"] = Field(
-        "estimated",
-        description="variance of a pixel: gain and offset from the residuals, or that of counts; a series with its own "
-        "variance keeps it",
-    )
     reach: Length = Field(1.0, gt=0, le=5, description="how far from where it was found the images may hold an atom")
     significance: float = Field(
         5.0, ge=0, le=100, description="least height of the usual atom over its standard error for images to tell any"
@@ -97,7 +80,7 @@ def support(atoms: xr.Dataset, series: xr.Dataset, params: SupportParams, *, dev
     R. F. Barber, E. J. Candes, Annals of Statistics 43, 2055 (2015), doi:10.1214/15-AOS1337 (judging what was found
     beside stand-ins that are known to be false).
     """
-    _require(series, params)
+    require_images("measure.support", series, params)
     problem = problem_of(
         "measure.support", atoms, series, params.profile, params.width, AROUND, params.extended, device
     )
@@ -137,12 +120,3 @@ def _without(judged: xr.Dataset) -> xr.Dataset:
         last_round(judged) + 1,
     )
     return continued(judged.isel(atom=~gone), new)
-
-
-def _require(series: xr.Dataset, params: SupportParams) -> None:
-    if series.sizes["tilt"] < 2:
-        found, fix = f"{series.sizes['tilt']} image", "give a tilt series"
-        raise InputError(Problem("measure.support: series", "tilt", found, "at least two images", fix))
-    if params.noise == "poisson" and series["image"].attrs["units"] != "count":
-        found = f"units {series['image'].attrs['units']!r}"
-        raise InputError(Problem("measure.support: series", "image", found, "count", "set noise: estimated"))

@@ -11,14 +11,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from aetx.core import Angle, Forecast, InputSizes, Length, Params, stage
+from aetx.core import Forecast, InputSizes, Length, stage
 from aetx.core.edits import Decided, decided
-from aetx.core.image_noise import SOFT, darkest, first_noise
+from aetx.core.image_fit import SOFT, ImageFitParams, darkest, first_noise, require_images
 from aetx.core.model_images import Problem3D, problem_of, refined
 from aetx.core.refined_atoms import displacement, with_error_bars, with_ledger
 from aetx.errors import AetxWarning, InputError, Problem
 from aetx.kernels.bound import UndeterminedError
-from aetx.kernels.freedom import LONG, Choice, Freedom, Halves, begun, chosen, loose
+from aetx.kernels.freedom import LONG, Choice, Freedom, Halves, begun, brightened, chosen, loose
 from aetx.kernels.held_out import estimated, gain_of_atoms, joined, split
 from aetx.kernels.model_error import ErrorBars, Excess, error_bars
 from aetx.kernels.refinement import F64, Fitted, Free, Linear, Noise, Plan, Prior, State, fit, without_gauge
@@ -31,30 +31,16 @@ DOUBT = 2.5
 """How far below the usual height, in robust standard deviations, an atom stands whom held-out images may overrule."""
 EVEN = 0.5
 """Probability below which a site is no atom."""
-BRIGHTEN = Plan(rounds=3, inner=12)
-"""How far intensities are fitted before places are."""
 
 
-class ImagesParams(Params):
+class ImagesParams(ImageFitParams):
     """Parameters of `images`."""
 
-    profile: Literal["kirkland", "gaussian"] = Field(
-        "kirkland",
-        description="shape of an atom: a Gaussian with the element's scattering factor f(q)/f(0), or without",
-    )
-    width: Length | None = Field(
-        None, gt=0, le=10, description="Gaussian standard deviation that the fit starts from; none for 0.5 angstrom"
-    )
     angles: bool = Field(True, description="fit the three angles of each image")
     shifts: bool = Field(True, description="fit the shift of each image")
     scale: bool = Field(True, description="fit the intensity scale of each image")
     background: bool = Field(True, description="fit a constant background of each image")
     distortion: bool = Field(False, description="fit stretch and shear of each image in its plane")
-    extended: bool = Field(
-        False, description="the specimen goes on beyond the atoms: fit only pixels whose whole ray lies among them"
-    )
-    angle_error: Angle = Field(3.0, gt=0, le=90, description="standard deviation of the angles before the fit")
-    shift_error: Length = Field(2.0, gt=0, le=1000, description="standard deviation of the shifts before the fit")
     distortion_error: float = Field(
         0.02, gt=0, le=1, description="standard deviation of stretch and shear before the fit, with distortion"
     )
@@ -65,11 +51,6 @@ class ImagesParams(Params):
     widths: Freedom = Field(
         "auto",
         description="widths of the atoms: fixed, shared by an element, of each atom, or what held-out images prefer",
-    )
-    noise: Literal["estimated", "poisson"] = Field(
-        "estimated",
-        description="variance of a pixel: gain and offset from the residuals, or that of counts; a series with its own "
-        "variance keeps it",
     )
     sites: bool = Field(True, description="add, merge and remove atoms by what the images say")
     least: float = Field(0.5, gt=0, lt=1, description="height below which a site is no atom, over the usual height")
@@ -196,12 +177,7 @@ def _require(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams) -> Non
     if (count > 1).any():
         found, fix = f"{number[count > 1][0]} {count.max()} times", "number the atoms anew"
         raise InputError(Problem("refine.images: atoms", "atom", found, "each id once", fix))
-    if series.sizes["tilt"] < 2:
-        found, fix = f"{series.sizes['tilt']} image", "give a tilt series"
-        raise InputError(Problem("refine.images: series", "tilt", found, "at least two images", fix))
-    if params.noise == "poisson" and series["image"].attrs["units"] != "count":
-        found = f"units {series['image'].attrs['units']!r}"
-        raise InputError(Problem("refine.images: series", "image", found, "count", "set noise: estimated"))
+    require_images("refine.images", series, params)
 
 
 class _Refinement:
@@ -220,15 +196,7 @@ class _Refinement:
         self.prior = Prior(
             turn=float(np.deg2rad(params.angle_error)), shift=params.shift_error, stretch=params.distortion_error
         )
-        self.state = self._brightened()
-
-    def _brightened(self) -> State:
-        """Return the state with its intensities fitted, then with its widths too."""
-        level = replace(begun(self.free, self.wishes), positions=False, angles=False)
-        state = fit(
-            self.scene, self.begin, replace(level, widths="fixed"), self.noise, BRIGHTEN, self.prior, self.begin
-        ).state
-        return fit(self.scene, state, level, self.noise, BRIGHTEN, self.prior, self.begin).state
+        self.state = brightened(self.scene, self.begin, begun(self.free, self.wishes), self.noise, self.prior)
 
     def searched(self) -> Choice:
         """Return atoms that the fitted images show, as free as the held-out images allow."""
