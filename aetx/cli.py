@@ -583,4 +583,5 @@ def main() -> None:
     from aetx.run import limit_threads
 
     limit_threads()  # before anything imports numpy
-    sys.exit(execute(sys.argv[1:]))
+    console.heed()
+    console.leave(execute(sys.argv[1:]))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import os
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from aetx.errors import AetxError, AetxWarning, EnvironmentFault, Problem, RecipeError
 
@@ -32,6 +36,38 @@ _MACHINE = (
     errno.EBUSY,
 )
 """Errors of the system that are the machine's, not the program's."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; `code` is the exit code that says so."""
+
+    code = 128 + signal.SIGTERM
+
+
+def heed() -> None:
+    """Let SIGTERM end a command in words, as Ctrl-C does, where it is not ignored."""
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is Python's
+        raise Terminated("stopped by SIGTERM")
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with a code.
+
+    A command that did not end well exits at once: its threads may sit for long in blocks that nobody waits for any
+    more. Of one that did, all is done, and a signal that comes while Python puts its things away changes nothing.
+    """
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    if code:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def show(as_json: bool, data: Callable[[], Mapping[str, Any]], lines: Callable[[], Sequence[str]]) -> None:

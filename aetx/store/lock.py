@@ -23,6 +23,8 @@ BEAT = 15.0
 """Seconds between signs of life for other machines on the same file system."""
 SILENCE = 120.0
 """Seconds without one after which an owner on another machine is dead."""
+NAMING = 1.0
+"""Seconds that a new owner may take to write its name."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ class Lock:
         self._stop = threading.Event()
 
     def __enter__(self) -> Lock:
+        patience = time.monotonic() + NAMING
         with disk.in_words(self.path):
-            while not self._take():
+            while not self._take(patience):
                 pass
         threading.Thread(target=self._beat, name="aetx-lock", daemon=True).start()
         return self
@@ -95,14 +98,19 @@ class Lock:
             self.path.unlink()
         os.close(self._handle)
 
-    def _take(self) -> bool:
-        """Take the lock; False if its file was replaced meanwhile and it is to be tried again."""
+    def _take(self, patience: float) -> bool:
+        """Take the lock; False if it is to be tried again: its file was replaced, or its new owner has no name yet."""
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise _busy(self.path, _read(handle)) from None
+                owner = _read(handle)
+                if time.monotonic() < patience and (owner is None or not _here(owner, 0.0)):
+                    os.close(handle)
+                    time.sleep(0.01)
+                    return False
+                raise _busy(self.path, owner) from None
             if not _same(handle, self.path):
                 os.close(handle)
                 return False

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.faults import bad_inputs, crashes, damage, disks, escapes, folders, kill_quickstart, mutants, sessions
+from tests.faults import bad_inputs, crashes, damage, disks, escapes, folders, kill_quickstart, locks, mutants, sessions
+from tests.faults.controls import CONTROLS
 from tests.faults.inputs.good import GOOD
 from tests.faults.server import Server
 
@@ -24,6 +25,8 @@ class Row:
     promise: str
     tried: str
     wrong: list[str] = field(default_factory=list)
+    naive: list[str] = field(default_factory=list)
+    """What the same check finds wrong with a naive program."""
     seconds: float = 0.0
 
 
@@ -80,7 +83,15 @@ def bad_disks(folder: Path, full: bool) -> Row:
 def races(folder: Path, full: bool) -> Row:
     """Two runs on one output (P5)."""
     found = folders.race(folder, 50 if full else 3)
-    return Row("P5 one writer", f"{found.won} runs finished, {found.busy} gave way and said to whom", found.wrong)
+    tried = f"{found.won} runs finished, {found.busy} gave way and said to whom, the slowest in {found.slowest:.1f} s"
+    return Row("P5 one writer", tried, found.wrong)
+
+
+def dead_locks(folder: Path, full: bool) -> Row:
+    """Locks of the dead and of the living (P5)."""
+    found = locks.judge_locks(folder)
+    tried = f"{found.taken} of {len(locks.DEAD)} dead locks taken over, {found.left} of {len(locks.ALIVE)} living left"
+    return Row("P5 a lock dies with its owner", tried, found.wrong)
 
 
 def layouts(folder: Path, full: bool) -> Row:
@@ -160,21 +171,32 @@ def markup(folder: Path, full: bool) -> Row:
     return Row("P15 reports escape every string", f"{found.tried} titles", found.wrong)
 
 
+def sockets(folder: Path, full: bool) -> Row:
+    """Whom a run with worker processes lets speak to them (P15)."""
+    found = sessions.run_beside_others()
+    return Row("P15 no socket beyond loopback", f"{found.tried} run with worker processes", found.wrong)
+
+
 TRIALS: tuple[Trial, ...] = (
-    *(deaths, kills, surroundings, damages, bad_disks, races, layouts),
-    *(inputs, good, payloads, escaped, flips, signals, markup),
+    *(deaths, kills, surroundings, damages, bad_disks, races, dead_locks, layouts),
+    *(inputs, good, payloads, escaped, flips, signals, markup, sockets),
 )
 ELSEWHERE = {
     "P7 memory": "python -m tests.benchmarks.scale; tests/run/test_memory.py",
     "P12 inputs that change during a run": "tests/run/test_run.py",
     "P13 clusters": "tests/run/test_cluster.py",
-    "P15 sockets": "tests/run/test_scheduler.py",
 }
 
 
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _naive(trial: str, folder: Path) -> list[str]:
+    """Put a naive program to a trial and return what is wrong with it."""
+    with Server() as server:
+        return CONTROLS[{"kills": "deaths"}.get(trial, trial)](folder, server)
 
 
 def main() -> int:
@@ -193,11 +215,14 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="aetx-faults-") as folder:
             _made(Path(folder) / "small")
             row = trial(Path(folder), given.full)
+            row.naive = _naive(trial.__name__, _made(Path(folder) / "naive"))
+            row.wrong += [] if row.naive else ["a naive program fails nothing here"]
         row.seconds = time.monotonic() - begin
         rows.append(row)
         if not given.json:
             reached = "reached" if not row.wrong else f"short by {len(row.wrong)}"
             print(f"{row.promise}\n    {reached}: {row.tried} ({row.seconds:.0f} s)", flush=True)
+            print(f"    a naive program fails it {len(row.naive)} times: {row.naive[:1]}"[:160], flush=True)
             for one in row.wrong[:10]:
                 print(f"    {one[:300]}", flush=True)
     if given.json:

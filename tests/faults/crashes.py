@@ -32,13 +32,13 @@ class Deaths:
     wrong: list[str] = field(default_factory=list)
 
 
-def run(output: str, wait: float = 0.0) -> int:
+def run(output: str, wait: float = 0.0, seed: int = 0) -> int:
     """Run three stages and an export: a volume, its smooth copy, its atoms, their text."""
     from aetx.run import run_plan
     from tests.run import tiny
 
     job = tiny.job(
-        tiny.step("made", tiny.make, tiny.MakeParams(edge=20)),
+        tiny.step("made", tiny.make, tiny.MakeParams(edge=20, seed=seed)),
         tiny.step("smooth", tiny.smooth, volume="made"),
         tiny.step("atoms", tiny.pick, tiny.PickParams(wait=wait), volume="smooth"),
         tiny.step("text", tiny.text, atoms="atoms"),

@@ -47,7 +47,7 @@ def told(output: str, how: str = "run") -> int:
     return code
 
 
-def failing(output: str, step: str, number: str) -> int:
+def failing(output: str, step: str, number: str, how: str) -> int:
     """Run on a disk of which the step-th change fails, and all after it where the disk is full or read-only."""
     seen = 0
     code = int(number)
@@ -72,7 +72,7 @@ def failing(output: str, step: str, number: str) -> int:
 
     sys.addaudithook(hear)
     os.fsync = synced  # type: ignore[assignment]
-    return told(output)
+    return told(output, how)
 
 
 def short(output: str, most: str) -> int:
@@ -88,7 +88,9 @@ def few_files(output: str, most: str) -> int:
     return told(output)
 
 
-def judge(server: Server, folder: Path, function: str, arguments: list[str], expected: str, found: Refusals) -> None:
+def judge(
+    server: Server, folder: Path, function: str, arguments: list[str], expected: str, found: Refusals, how: str = "run"
+) -> None:
     """Run on a bad disk, look at what is left, run again on a good one."""
     output, what = arguments[0], f"{function} {' '.join(arguments[1:])}"
     answer = server.ask(arguments, folder, function=HERE + function, seconds=60)
@@ -101,25 +103,26 @@ def judge(server: Server, folder: Path, function: str, arguments: list[str], exp
         if not all(one["file"] and one["found"] and one["fix"] for one in problems):
             found.wrong.append(f"{what}: {problems}")
         found.slowest = max(found.slowest, answer.seconds)
-    after = server.ask([output, expected, "run"], folder, function=crashes.HERE + "recover", seconds=60)
+    after = server.ask([output, expected, how], folder, function=crashes.HERE + "recover", seconds=60)
     told_after = json.loads(after.out.splitlines()[-1])["wrong"] if not after.code else [after.err[-300:]]
     found.wrong += [f"{what}: {one}" for one in told_after]
 
 
 def fail_everywhere(
-    folder: Path, server: Server, every: int = 1, limits: tuple[int, ...] = (6_000, 20_000)
+    folder: Path, server: Server, every: int = 1, limits: tuple[int, ...] = (6_000, 20_000), how: str = "run"
 ) -> Refusals:
     """Let changes of a run fail one after the other, each time with another error; and write with limits on files."""
     whole = folder / "whole"
-    answer = server.ask([str(whole), "run"], folder, function=crashes.HERE + "count", seconds=60)
+    answer = server.ask([str(whole), how], folder, function=crashes.HERE + "count", seconds=60)
     ran = json.loads(answer.out.splitlines()[-1])
     expected, found = json.dumps(ran["digests"]), Refusals()
     for number, step in enumerate(range(1, ran["changes"] + 1, every)):
         code = CODES[number % len(CODES)]
-        judge(server, folder, "failing", [str(folder / f"f{step}"), str(step), str(code)], expected, found)
+        words = [str(folder / f"f{step}"), str(step), str(code), how]
+        judge(server, folder, "failing", words, expected, found, how)
     for most in limits:
         judge(server, folder, "short", [str(folder / f"s{most}"), str(most)], expected, found)
-    for most in (16, 32):
+    for most in (16, 32) if limits else ():
         judge(server, folder, "few_files", [str(folder / f"n{most}"), str(most)], expected, found)
     return found
 

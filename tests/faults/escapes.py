@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.faults.bad_inputs import CASES, Outcome, judge
 from tests.faults.inputs.base import Case, Maker, mrc, series
-from tests.faults.server import Server
+from tests.faults.server import COMMAND, Server
 
 CANARY = "import pathlib\npathlib.Path('CANARY').touch()\n"
 CALLS = "execve,execveat,connect,openat,open,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat,symlink,symlinkat"
@@ -69,7 +69,7 @@ class Traced:
     wrong: list[str] = field(default_factory=list)
 
 
-def trace(cases: Mapping[str, Case], folder: Path) -> Traced:
+def trace(cases: Mapping[str, Case], folder: Path, function: str = COMMAND) -> Traced:
     """Put cases to the command line, and read every call to the system that was made for them."""
     strace = shutil.which("strace")
     log = folder / "calls"
@@ -83,7 +83,7 @@ def trace(cases: Mapping[str, Case], folder: Path) -> Traced:
         for number, (name, case) in enumerate(cases.items()):
             place = folder / f"case{number}"
             place.mkdir()
-            outcome: Outcome = judge(case, server, place)
+            outcome: Outcome = judge(case, server, place, function)
             found.cases += 1
             found.wrong += [f"{name}: {one}" for one in outcome.wrong]
             if list(place.rglob("CANARY")):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import random
+import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults import crashes
 from tests.faults.bad_inputs import digest
 from tests.faults.inputs.base import in_turn, mrc, volume
 from tests.faults.inputs.stores import published
-from tests.faults.server import ROOT, Server
+from tests.faults.server import COMMAND, ROOT, Server
 
 
 def _files(out: Path) -> None:
@@ -86,7 +89,9 @@ def _nothing(_: Path) -> None:
     pass
 
 
-LAYOUTS: Mapping[str, tuple[Callable[[Path], object], str]] = {
+Layout = tuple[Callable[[Path], object], str]
+"""What makes a layout around a path, and the output that is asked for."""
+LAYOUTS: Mapping[str, Layout] = {
     "user files": (_files, "out"),
     "hidden files": (in_turn(Path.mkdir, lambda out: (out / ".x").write_text("x")), "out"),
     "another program's store in it": (_another, "out"),
@@ -115,10 +120,12 @@ LAYOUTS: Mapping[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-def refuse_layouts(folder: Path, server: Server) -> list[str]:
+def refuse_layouts(
+    folder: Path, server: Server, layouts: Mapping[str, Layout] = LAYOUTS, function: str = COMMAND
+) -> list[str]:
     """Return in which layouts a run did not end with 2 and an unchanged tree."""
     wrong = []
-    for number, (name, (make, output)) in enumerate(LAYOUTS.items()):
+    for number, (name, (make, output)) in enumerate(layouts.items()):
         for overwrite in ([], ["--overwrite"]):
             here = folder / f"{number}{len(overwrite)}" / "here"
             here.mkdir(parents=True)
@@ -127,7 +134,7 @@ def refuse_layouts(folder: Path, server: Server) -> list[str]:
             make(here / "out")
             before = digest(here)
             command = ["run", "recipe.yaml", "--output", output, "--json", *overwrite]
-            answer = server.ask(command, here, seconds=20)
+            answer = server.ask(command, here, function=function, seconds=20)
             stages = name.endswith("the place of a result") and answer.code == 2
             if answer.code not in ((2, 4) if output == "/proc" else (2,)):
                 wrong.append(f"{name} {overwrite}: ended with {answer.code}: {answer.err[-200:]}")
@@ -151,37 +158,72 @@ class Races:
     won: int = 0
     busy: int = 0
     slowest: float = 0.0
+    """Seconds that the slowest loser took to give way."""
     wrong: list[str] = field(default_factory=list)
 
 
-def race(folder: Path, times: int) -> Races:
-    """Start two runs on one output nearly at once, many times: one wins, or both one after the other."""
-    from tests.faults.kill_quickstart import digests
+@dataclass(frozen=True)
+class Racer:
+    """One of two runs that raced: its number and end, and when it began and ended to work."""
 
-    found = Races()
-    first: dict[str, str] = {}
+    pid: int
+    code: int
+    said: str
+    began: float
+    ended: float
+
+
+RACER = "tests.faults.racer"
+
+
+def race(folder: Path, times: int, program: str = RACER, seed: int = 0) -> Races:
+    """Start two runs on one output nearly at once, many times, every second time of another recipe each.
+
+    One wins and the other gives way at once and says to whom; or one works after the other has ended.
+    """
+    found, chance = Races(), random.Random(seed)
+    alone = []
+    for recipe in range(min(times, 2)):
+        output = folder / f"alone{recipe}"
+        _racers(program, output, (recipe,), 0.0)
+        alone.append(crashes.digests(output, "run"))
     for number in range(times):
-        output = folder / f"race{number}"
-        command = [sys.executable, "-W", "ignore", "-m", "tests.faults.racer", str(output)]
-        begin = time.monotonic()
-        runs = []
-        for _ in range(2):
-            runs.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-            time.sleep((number % 5) * 0.2)
-        ends = []
-        for run in runs:
-            out, err = run.communicate(timeout=300)
-            ends.append(run.returncode)
-            if run.returncode == 5:
-                found.busy += 1
-                if not (str(os.getpid()) or socket.gethostname()) or "process" not in out + err:
-                    found.wrong.append(f"race {number}: the loser does not say who won: {err[-300:]}")
-        found.slowest = max(found.slowest, time.monotonic() - begin)
-        if sorted(ends) not in ([0, 5], [0, 0]):
-            found.wrong.append(f"race {number}: ended with {ends}")
-        found.won += ends.count(0)
-        made = digests(output)
-        first = first or made
-        if made != first:
-            found.wrong.append(f"race {number}: other numbers")
+        output, recipes = folder / f"race{number}", (0, number % 2)
+        runs = _racers(program, output, recipes, chance.uniform(0.0, 2.0))
+        found.wrong += [f"race {number}: {one}" for one in _race_faults(runs, found)]
+        if crashes.digests(output, "run") not in (alone[0], alone[recipes[1]]):
+            found.wrong.append(f"race {number}: the numbers of neither run")
+        shutil.rmtree(output)
     return found
+
+
+def _racers(program: str, output: Path, recipes: tuple[int, ...], apart: float) -> list[Racer]:
+    """Run one or two programs that each make a recipe in one output, the second begun so many seconds later."""
+    begun: list[subprocess.Popen[str]] = []
+    for recipe in recipes:
+        time.sleep(apart if begun else 0.0)
+        command = [sys.executable, "-W", "ignore", "-m", program, str(output), str(recipe)]
+        begun.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    runs = []
+    for one in begun:
+        out, err = one.communicate(timeout=300)
+        worked = re.search(r"^worked ([\d.]+) ([\d.]+)$", out, re.MULTILINE)
+        began, ended = (float(worked[1]), float(worked[2])) if worked else (0.0, 0.0)
+        runs.append(Racer(one.pid, one.returncode, err, began, ended))
+    return runs
+
+
+def _race_faults(runs: list[Racer], found: Races) -> Iterator[str]:
+    """Give what is wrong with the ends of two runs."""
+    won, busy = ([one for one in runs if one.code == code] for code in (0, 5))
+    found.won, found.busy = found.won + len(won), found.busy + len(busy)
+    if not won or len(won) + len(busy) < len(runs):
+        yield f"ended with {[one.code for one in runs]}: {runs[-1].said[-200:]}"
+    if len(won) == 2 and min(one.ended for one in won) - max(one.began for one in won) > 1.0:
+        yield "both worked at once"
+    for one in busy:
+        found.slowest = max(found.slowest, one.ended - one.began)
+        if one.ended - one.began > 5:
+            yield f"the loser took {one.ended - one.began:.0f} s"
+        if not all(f"process {other.pid} on {socket.gethostname()}, started 2" in one.said for other in won):
+            yield f"the loser does not say who won: {one.said[-300:]}"

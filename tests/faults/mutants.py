@@ -26,17 +26,17 @@ class Herd:
     faults: tuple[str, ...]
 
 
-def mutate(name: str, count: int, folder: Path, server: Server, seed: int = 0) -> Herd:
+def mutate(name: str, count: int, folder: Path, server: Server, seed: int = 0, read: str = READ) -> Herd:
     """Read so many mutants of a good file, `BATCH` of them in one child."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         GOOD[name](folder)
-    read = refused = 0
+    readable = refused = 0
     faults: list[str] = []
     for start in range(0, count, BATCH):
         size = min(BATCH, count - start)
         arguments = [str(folder), str(seed + start), str(size)]
-        answer = server.ask(arguments, folder, function=READ, seconds=120)
+        answer = server.ask(arguments, folder, function=read, seconds=120)
         faults += [line for line in answer.out.splitlines() if line.startswith("FAULT")]
         told = re.search(r"^TALLY (\d+) (\d+)$", answer.out, re.MULTILINE)
         if told is None:
@@ -44,8 +44,8 @@ def mutate(name: str, count: int, folder: Path, server: Server, seed: int = 0) -
             faults.append(f"FAULT seed {seed + start}, {last}: ended with {answer.code}: {answer.err[-500:]}")
             GOOD[name](_emptied(folder))
         else:
-            read, refused = read + int(told[1]), refused + int(told[2])
-    return Herd(name, read, refused, tuple(faults))
+            readable, refused = readable + int(told[1]), refused + int(told[2])
+    return Herd(name, readable, refused, tuple(faults))
 
 
 def _emptied(folder: Path) -> Path:

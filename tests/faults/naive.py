@@ -1,11 +1,21 @@
-"""What naive programs do with a bad input; each must be noticed."""
+"""What naive programs do; each must be noticed. ``python -m tests.faults.naive OUTPUT`` is a naive run."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
+
+from aetx.core.record import RunRecord
+from aetx.core.registry import Registry
+from aetx.errors import BusyError, Problem
 
 WORDS = {"file": "s.mrc", "field": "size", "found": "0", "wanted": "1", "fix": "copy it again"}
 
@@ -63,3 +73,92 @@ def read_mutants(folder: str, seed: str, count: str) -> int:
 
     reading.read = read  # type: ignore[assignment]
     return reading.read_mutants(folder, seed, count)
+
+
+def load_all(*_: str) -> int:
+    """Load a recipe and weights with the most that their libraries offer."""
+    import torch
+    from ruamel.yaml import YAML
+
+    for path in Path().glob("*"):
+        with contextlib.suppress(Exception):
+            if path.suffix == ".yaml":
+                YAML(typ="unsafe", pure=True).load(path.read_text())
+            elif path.suffix in (".pt", ".safetensors"):
+                torch.load(path, weights_only=False)
+    return _tell()
+
+
+def follow_all(*_: str) -> int:
+    """Read whatever a data file names, and write into the folder above."""
+    import h5py
+    import tifffile
+
+    for path in Path().glob("*"):
+        with contextlib.suppress(Exception):
+            if path.suffix in (".tif", ".tiff"):
+                tifffile.imread(path)
+            elif path.suffix == ".zarr":
+                xr.open_zarr(path, consolidated=False).load()
+            elif h5py.is_hdf5(path):
+                with h5py.File(path) as file:
+                    file.visititems(lambda _, one: one[()] if isinstance(one, h5py.Dataset) else None)
+    Path("../elsewhere").resolve().write_text("a log")
+    return _tell()
+
+
+def make_room(*words: str) -> int:
+    """Write a store to the output, whatever is there."""
+    published = xr.Dataset({"density": ("x", np.ones(3))})
+    published.to_zarr(words[words.index("--output") + 1], mode="w", consolidated=False)
+    return 0
+
+
+class FileLock:
+    """A lock that is held while its file is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ".aetx-lock"
+
+    def __enter__(self) -> None:
+        if self.path.exists():
+            raise BusyError(Problem(str(self.path), "output", "a lock", "none", "remove it"))
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class NumberLock(FileLock):
+    """A lock that is held while there is a process of its number."""
+
+    def __enter__(self) -> None:
+        with contextlib.suppress(ValueError, KeyError, TypeError, ProcessLookupError):
+            os.kill(int(json.loads(self.path.read_text())["pid"]), 0)
+            super().__enter__()
+
+
+def report(record: RunRecord, results: Mapping[str, xr.Dataset], folder: Path, registry: Registry) -> Path:
+    """Write a title into a page as it is."""
+    page = folder / "report.html"
+    page.write_text(f"<html><title>{record.title}</title><h1>{record.title}</h1>{len(results)}</html>")
+    return page
+
+
+def _run(output: Path, seed: int) -> int:
+    """Write two results of which one depends on the clock, and take no lock and heed no signal."""
+    from tests.run import tiny
+
+    made = tiny.make(params=tiny.MakeParams(edge=20, seed=seed))
+    (output / ".aetx-tmp").mkdir(parents=True, exist_ok=True)
+    (output / ".aetx-output").touch()
+    for name, one in (("made", made), ("smooth", made + time.time())):
+        one.to_zarr(output / "results" / f"{name}.zarr", mode="w", consolidated=False)
+        time.sleep(1.5)
+    return 0
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    code = _run(Path(sys.argv[1]), int(float(sys.argv[2])) if len(sys.argv) > 2 else 0)
+    print(f"worked {began} {time.monotonic()}")
+    sys.exit(code)

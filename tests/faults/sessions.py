@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import html.parser
+import ipaddress
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dask.array as da
+import psutil
+
+from aetx.errors import InputError
 from aetx.run import run_plan
+from aetx.run.job import Reporter
+from aetx.run.plan import report
+from aetx.run.scheduler import computing
 from aetx.run.verify import verify_output
-from tests.faults.kill_quickstart import digests
+from tests.faults.crashes import digests
 from tests.faults.server import ROOT
 from tests.run import tiny
 
@@ -66,10 +74,12 @@ class Seen:
     slowest: float = 0.0
 
 
-def surround(folder: Path) -> Seen:
+def surround(
+    folder: Path, surroundings: Mapping[str, Mapping[str, str]] = SURROUNDINGS, program: str = "tests.faults.racer"
+) -> Seen:
     """Run in many surroundings: the numbers are the same, and a second run in other ones makes nothing again."""
     found, first = Seen(), dict[str, str]()
-    for number, (name, changes) in enumerate(SURROUNDINGS.items()):
+    for number, (name, changes) in enumerate(surroundings.items()):
         output = folder / f"out{number}"
         spelled = f"{output}/" if "SLASH" in changes else str(output)
         if "DETOUR" in changes:
@@ -78,7 +88,7 @@ def surround(folder: Path) -> Seen:
         environment = {**os.environ, **changes}
         if changes.get("HOME") == "":
             del environment["HOME"]
-        command = [sys.executable, "-W", "ignore", "-m", "tests.faults.racer", spelled]
+        command = [sys.executable, "-W", "ignore", "-m", program, spelled]
         mask = int(changes.get("UMASK", "022"), 8)
         for turn in range(2):
             where = environment if turn == 0 else dict(os.environ)
@@ -91,7 +101,7 @@ def surround(folder: Path) -> Seen:
                 before = times
             elif times != before:
                 found.wrong.append(f"{name}: a second run made results again")
-        made = digests(output)
+        made = digests(output, "run")
         first = first or made
         if made != first or not made:
             found.wrong.append(f"{name}: other numbers")
@@ -99,28 +109,48 @@ def surround(folder: Path) -> Seen:
     return found
 
 
-def interrupt(folder: Path, times: int, seed: int = 0) -> Seen:
+def interrupt(
+    folder: Path, times: int, seed: int = 0, program: str = "tests.run.drive", options: tuple[str, ...] = ()
+) -> Seen:
     """Send a signal at a random moment, many times: a soon end with the right code, and a good second run."""
-    found, chance = Seen(), random.Random(seed)
+    found, chance, ended = Seen(), random.Random(seed), 0
     for number in range(times):
         output = folder / f"out{number}"
-        command = [sys.executable, "-W", "ignore", "-m", "tests.run.drive", str(output)]
+        command = [sys.executable, "-W", "ignore", "-m", program, str(output)]
         which = chance.choice((signal.SIGINT, signal.SIGTERM))
-        process = subprocess.Popen([*command, "0.5"], cwd=ROOT, stderr=subprocess.PIPE)
+        process = subprocess.Popen([*command, "0.5", *options], cwd=ROOT, stderr=subprocess.PIPE)
         while not (output / ".aetx-output").exists() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(chance.uniform(0.2, 3))
         begin = time.monotonic()
         process.send_signal(which)
         process.communicate(timeout=60)
-        found.slowest = max(found.slowest, time.monotonic() - begin)
+        seconds = time.monotonic() - begin
+        found.slowest, ended = max(found.slowest, seconds), ended + (process.returncode == 128 + which)
         if process.returncode not in (0, 128 + which):
             found.wrong.append(f"{which.name} {number}: ended with {process.returncode}")
+        if seconds > 10:
+            found.wrong.append(f"{which.name} {number}: ended after {seconds:.0f} s")
         again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if again.returncode or verify_output(output) or list((output / ".aetx-tmp").iterdir()):
-            found.wrong.append(f"{which.name} {number}: the second run ended with {again.returncode}")
+        found.wrong += [f"{which.name} {number}: {one}" for one in _second(output, again.returncode)]
         found.tried += 1
+    if not ended:
+        found.wrong.append("no signal stopped a run")
     return found
+
+
+def _second(output: Path, code: int) -> Iterator[str]:
+    """Give what is wrong with the second run after a signal."""
+    if code:
+        yield f"the second run ended with {code}"
+    try:
+        if verify_output(output):
+            yield "the second run left damage"
+    except InputError as error:
+        yield f"the second run left no run: {error}"
+    if (output / ".aetx-tmp").is_dir() and list((output / ".aetx-tmp").iterdir()):
+        yield "the second run left litter"
+    yield from (f"{one} was left behind" for one in output.rglob("*.part"))
 
 
 class Tags(html.parser.HTMLParser):
@@ -138,7 +168,7 @@ class Tags(html.parser.HTMLParser):
                 self.live.append(f"{tag} {name}={value}")
 
 
-def mark_up(folder: Path, texts: tuple[str, ...] = MARKUP) -> Seen:
+def mark_up(folder: Path, texts: tuple[str, ...] = MARKUP, reporter: Reporter = report) -> Seen:
     """Give titles that want to be markup: the report has the tags of a report with a plain title, and none more."""
     found, plain = Seen(), None
     for number, text in enumerate(("plain", *texts)):
@@ -146,7 +176,12 @@ def mark_up(folder: Path, texts: tuple[str, ...] = MARKUP) -> Seen:
         job = tiny.job(tiny.step("made", tiny.make, tiny.MakeParams(edge=8)), *job.steps)
         plan = tiny.plan(job)
         output = folder / f"out{number}"
-        run_plan(plan.__class__(**{**vars(plan), "title": text, "text": f"# {text}\n"}), output=output, quiet=True)
+        run_plan(
+            plan.__class__(**{**vars(plan), "title": text, "text": f"# {text}\n"}),
+            output=output,
+            quiet=True,
+            reporter=reporter,
+        )
         page = Tags()
         page.feed((output / "report.html").read_text(encoding="utf-8"))
         plain = plain or page.tags
@@ -156,7 +191,26 @@ def mark_up(folder: Path, texts: tuple[str, ...] = MARKUP) -> Seen:
     return found
 
 
-def flip_results(folder: Path) -> Seen:
+def listening() -> list[str]:
+    """Return the sockets on which this process and those below it listen, and which others can reach."""
+    return [
+        f"process {each.pid} listens on {one.laddr.ip}:{one.laddr.port}"
+        for each in (psutil.Process(), *psutil.Process().children(recursive=True))
+        for one in each.net_connections("inet")
+        if one.status == "LISTEN" and not ipaddress.ip_address(one.laddr.ip).is_loopback
+    ]
+
+
+def run_beside_others() -> Seen:
+    """Compute with worker processes on this machine and look who could speak to them."""
+    found = Seen(tried=1)
+    with computing("local", 1, 0):
+        da.ones(10, chunks=5).sum().compute()
+        found.wrong += listening()
+    return found
+
+
+def flip_results(folder: Path, check: Callable[[Path], object] = verify_output) -> Seen:
     """Flip one byte in every file of a finished run: each is found."""
     run_plan(tiny.plan(tiny.chain()), output=folder / "out", reporter=None, quiet=True)
     found = Seen()
@@ -171,7 +225,7 @@ def flip_results(folder: Path) -> Seen:
         changed[len(changed) // 2] ^= 4
         file.write_bytes(changed)
         try:
-            told = bool(verify_output(folder / "out"))
+            told = bool(check(folder / "out"))
         except Exception as error:  # noqa: BLE001 - anything but words is a fault to be told
             told = False
             found.wrong.append(f"{file.name}: {error!r}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.folders import LAYOUTS, race, refuse_layouts
+from tests.faults.locks import ALIVE, DEAD, judge_locks
 from tests.faults.server import Server
 
 
@@ -25,3 +26,10 @@ def test_of_two_runs_one_wins_and_the_other_says_who(tmp_path: Path, times: int)
     found = race(tmp_path, times)
     assert found.wrong == []
     assert found.won >= times
+
+
+def test_dead_locks_are_taken_over_and_living_ones_are_not(tmp_path: Path) -> None:
+    found = judge_locks(tmp_path)
+    assert found.wrong == []
+    assert (found.taken, found.left) == (len(DEAD), len(ALIVE))
+    assert len(DEAD) >= 20

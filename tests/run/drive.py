@@ -10,6 +10,7 @@ from aetx.run import Stopped, limit_threads
 limit_threads()
 
 if __name__ == "__main__":
+    from aetx import console
     from aetx.run import run_plan
     from tests.run import tiny
 
@@ -21,4 +22,5 @@ if __name__ == "__main__":
     try:
         run_plan(tiny.plan(job), output=Path(sys.argv[1]), reporter=None, quiet=True, scheduler=scheduler)
     except Stopped as error:
-        sys.exit(error.code)
+        console.leave(error.code)
+    console.leave(0)

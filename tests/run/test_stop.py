@@ -39,6 +39,42 @@ def wait_for(output: Path, step: str) -> None:
     raise AssertionError(f"{step} never ran")
 
 
+def test_a_signal_waits_for_no_long_block(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with start(output, "60") as process:
+        wait_for(output, "scaled")
+        begin = time.perf_counter()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 143
+        assert time.perf_counter() - begin < 5
+    assert record(output).status == "stopped"
+
+
+def test_a_signal_to_a_command_that_has_ended_changes_nothing() -> None:
+    program = (
+        "import os, signal, sys, atexit\nfrom aetx import console\n"
+        "atexit.register(lambda: [os.kill(os.getpid(), one) for one in (signal.SIGINT, signal.SIGTERM)])\n"
+        "print('done')\nconsole.leave(int(sys.argv[1]))"
+    )
+    for code in (0, 4):
+        done = subprocess.run([sys.executable, "-c", program, str(code)], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (code, "done\n", "")
+
+
+def test_a_command_that_is_terminated_says_so() -> None:
+    program = (
+        "import os, signal, sys\nfrom aetx import cli, console\n"
+        "cli.execute = lambda _: console.end(interrupted(), as_json=False)\n"
+        "def interrupted():\n"
+        "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    except KeyboardInterrupt as error:\n        return error\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 143
+    assert done.stderr.startswith("stopped by SIGTERM; finished steps are kept")
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )

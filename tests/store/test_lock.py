@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -80,6 +82,26 @@ def test_a_lock_that_is_just_being_taken_is_not_stolen(tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(BusyError, match="another run"), Lock(tmp_path):
             pass
+
+
+def test_who_has_just_taken_a_lock_is_named(tmp_path: Path) -> None:
+    me = module._me()
+    stale = json.dumps(asdict(replace(me, birth=me.birth - 100)))
+    for before in ("", stale):
+        with (tmp_path / module.NAME).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(before)
+            file.flush()
+
+            def name(into: TextIO = file) -> None:
+                into.truncate(0)
+                into.seek(0)
+                into.write(json.dumps(asdict(me)))
+                into.flush()
+
+            threading.Timer(0.2, name).start()
+            with pytest.raises(BusyError, match=f"process {me.pid} on .*{me.since.replace('+', '.')}"), Lock(tmp_path):
+                pass
 
 
 def test_a_reused_process_number_does_not_keep_a_dead_lock(tmp_path: Path) -> None:
