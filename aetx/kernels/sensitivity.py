@@ -80,6 +80,7 @@ def change(
     by_width: F64,
     rows: int,
     columns: int,
+    far: float = REACH,
 ) -> F32:
     """Return the derivative of an image along a change of its atoms.
 
@@ -89,6 +90,8 @@ def change(
         As for `rendering.render`, shape (atoms,), pixels.
     by_x, by_y, by_height, by_width
         How fast each of them changes, shape (atoms,).
+    far
+        Where atoms end, in their standard deviations.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def change(
     value, slope, spread = across[VALUE], across[SLOPE], across[SPREAD]
     mixed = np.zeros(room, np.float32)
     for i in range(x.size):
-        reach = REACH * width[i] + 0.5
+        reach = far * width[i] + 0.5
         left, right = _span(x[i], reach, columns)
         low, high = _span(y[i], reach, rows)
         if left >= right or low >= high:
@@ -122,7 +125,7 @@ def change(
 
 
 @njit(nogil=True, cache=True, fastmath=SUMS)
-def collect(image: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
+def collect(image: F32, x: F64, y: F64, height: F64, width: F64, far: float = REACH) -> F64:
     """Return the derivatives of sum(image * render(...)) by the atoms: the transpose of `change`.
 
     Parameters
@@ -131,6 +134,8 @@ def collect(image: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
         Shape (rows, columns).
     x, y, height, width
         As for `rendering.render`, shape (atoms,), pixels.
+    far
+        Where atoms end, in their standard deviations.
 
     Returns
     -------
@@ -144,7 +149,7 @@ def collect(image: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
     value, slope, spread = across[VALUE], across[SLOPE], across[SPREAD]
     made = np.zeros((x.size, 4))
     for i in range(x.size):
-        reach = REACH * width[i] + 0.5
+        reach = far * width[i] + 0.5
         left, right = _span(x[i], reach, columns)
         low, high = _span(y[i], reach, rows)
         if left >= right or low >= high:

@@ -35,21 +35,25 @@ class _Windows(NamedTuple):
     """Place of each pixel in a flat image, (atoms, edge, edge); where it is outside, the lines are zero."""
 
 
-def _windows(x: torch.Tensor, y: torch.Tensor, width: torch.Tensor, rows: int, columns: int) -> Iterator[_Windows]:
+def _windows(
+    x: torch.Tensor, y: torch.Tensor, width: torch.Tensor, rows: int, columns: int, far: float = REACH
+) -> Iterator[_Windows]:
     if not len(x):
         return
-    edge = int(2.0 * (REACH * float(width.max()) + 0.5)) + 1
+    edge = int(2.0 * (far * float(width.max()) + 0.5)) + 1
     together = max(1, BLOCK // edge**2)
     for first in range(0, len(x), together):
         some = slice(first, first + together)
-        across, column = _lines(x[some], width[some], columns, edge)
-        along, row = _lines(y[some], width[some], rows, edge)
+        across, column = _lines(x[some], width[some], columns, edge, far)
+        along, row = _lines(y[some], width[some], rows, edge, far)
         yield _Windows(some, across, along, row[:, :, None] * columns + column[:, None, :])
 
 
-def _lines(centre: torch.Tensor, width: torch.Tensor, size: int, edge: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _lines(
+    centre: torch.Tensor, width: torch.Tensor, size: int, edge: int, far: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the lines of atoms, (3, atoms, edge), and their pixels, (atoms, edge)."""
-    reach = REACH * width + 0.5
+    reach = far * width + 0.5
     first = torch.ceil(centre - reach).to(torch.int64)
     pixel = first[:, None] + torch.arange(edge, device=centre.device)
     away = pixel - centre[:, None]
@@ -99,12 +103,13 @@ def change(
     by_width: torch.Tensor,
     rows: int,
     columns: int,
+    far: float = REACH,
 ) -> torch.Tensor:
     """Return the derivative of an image along a change of its atoms, as `sensitivity.change` does."""
     image = torch.zeros(rows, columns, device=x.device)
     dx, dy, dw = ((height * one).to(torch.float32)[:, None] for one in (by_x, by_y, by_width))
     dh = by_height.to(torch.float32)[:, None]
-    for some, across, along, pixel in _windows(x, y, width, rows, columns):
+    for some, across, along, pixel in _windows(x, y, width, rows, columns, far):
         mixed = dx[some] * across[SLOPE] + dw[some] * across[SPREAD] + dh[some] * across[VALUE]
         second = dy[some] * along[SLOPE] + dw[some] * along[SPREAD]
         drawn = along[VALUE][:, :, None] * mixed[:, None, :] + second[:, :, None] * across[VALUE][:, None, :]
@@ -113,12 +118,17 @@ def change(
 
 
 def collect(
-    image: torch.Tensor, x: torch.Tensor, y: torch.Tensor, height: torch.Tensor, width: torch.Tensor
+    image: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    height: torch.Tensor,
+    width: torch.Tensor,
+    far: float = REACH,
 ) -> torch.Tensor:
     """Return the transpose of `change`, as `sensitivity.collect` does: shape (atoms, 4), float64."""
     made = torch.zeros(len(x), 4, device=x.device, dtype=torch.float64)
     flat, (rows, columns) = image.reshape(-1), image.shape
-    for some, across, along, pixel in _windows(x, y, width, rows, columns):
+    for some, across, along, pixel in _windows(x, y, width, rows, columns, far):
         summed = torch.einsum("ank,nkl->anl", along, flat[pixel])
         h = height[some]
         made[some, 0] = h * (summed[VALUE] * across[SLOPE]).sum(1)

@@ -244,7 +244,7 @@ def heights(scene: Scene, state: State, noise: Noise, whole: State | None = None
     """
     known = whole or state
     usual = medians(known.height, known.sort, len(scene.transfer))
-    plan = Plan(rounds=1, inner=15)
+    plan = Plan(rounds=1, inner=15, exact=True)
     found = fit(scene, state, HEIGHTS, noise, plan).state.height / usual[state.sort]
     return np.where(scene.shown(state), found, np.nan)
 

@@ -99,6 +99,14 @@ def jacobian(scene: Scene, state: State, free: Free, size: int) -> F64:
     return np.array(made)
 
 
+def profiled(scene: Scene) -> Scene:
+    """The same images for atoms of one sort with the scattering factor of platinum."""
+    padded = next_fast_len(scene.shape[0] + 40, real=True), next_fast_len(scene.shape[1] + 40, real=True)
+    q = np.hypot(fftfreq(padded[0], STEP)[:, None], rfftfreq(padded[1], STEP))
+    transfer = (kirkland(78, q) / kirkland(78, 0.0)).astype(np.float32)
+    return replace(scene, transfer=[transfer], padding=20, padded=padded, effective=np.array([0.3]))
+
+
 def weights(scene: Scene, state: State, noise: Noise) -> np.ndarray:
     return np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(scene.models(state))])
 
@@ -140,6 +148,31 @@ def test_information_is_that_of_the_dense_jacobian(free: Free) -> None:
     found = np.stack([linear.apply(unit) for unit in np.eye(linear.size)])
     root = np.sqrt(np.diag(wanted))
     assert_allclose(found / np.outer(root, root), wanted / np.outer(root, root), atol=2e-5)
+
+
+@pytest.mark.parametrize("free", [ALL, SHARED], ids=["each", "shared"])
+def test_rough_information_is_that_of_gaussians_on_pixels_put_together(free: Free) -> None:
+    scene, state = problem()
+    scene = replace(scene, step=0.5 * scene.step, images=np.repeat(np.repeat(scene.images, 2, 1), 2, 2))
+    weight = weights(scene, state, Noise(1.3, 0.3))
+    prior = Prior(height=0.2, width=0.1, turn=0.05, shift=0.5, stretch=0.01)
+    exact = Linear(scene, state, free, weight, prior)
+    rough = replace(exact, rough=True)
+    assert rough.together > 1
+    found, wanted = (np.stack([one.apply(unit) for unit in np.eye(exact.size)]) for one in (rough, exact))
+    root = np.sqrt(np.diag(wanted))
+    assert_allclose(found, found.T, atol=1e-5 * np.outer(root, root).max())
+    assert_allclose(found / np.outer(root, root), wanted / np.outer(root, root), atol=0.04)
+
+
+def test_rough_steps_end_where_exact_ones_do() -> None:
+    truth = state_of(cluster(12), turned(9))
+    scene = profiled(scene_of(truth))
+    scene = replace(scene, images=counted(scene.models(truth).astype(np.float64), 0))
+    state = disturbed(truth, 1, position=0.1, turn=1.0, shift=0.2)
+    made = [fit(scene, state, SHARED, Noise(1.0, 0.3), Plan(40, 40, 1e-6, exact=exact)) for exact in (True, False)]
+    assert made[1].deviance == pytest.approx(made[0].deviance, abs=0.01)
+    assert_allclose(made[1].state.position, made[0].state.position, atol=1e-3)
 
 
 def test_priors_are_relative_for_heights_and_widths() -> None:
@@ -196,11 +229,7 @@ def test_a_step_moves_the_state_as_the_unknowns_say() -> None:
 def test_a_scattering_factor_is_that_of_its_sum_of_gaussians_and_its_transpose() -> None:
     truth = state_of(cluster(5), turned(3))
     scene = scene_of(truth)
-    padding = 20
-    padded = next_fast_len(scene.shape[0] + 40, real=True), next_fast_len(scene.shape[1] + 40, real=True)
-    q = np.hypot(fftfreq(padded[0], STEP)[:, None], rfftfreq(padded[1], STEP))
-    transfer = (kirkland(78, q) / kirkland(78, 0.0)).astype(np.float32)
-    scene = replace(scene, transfer=[transfer], padding=padding, padded=padded, effective=np.array([0.3]))
+    scene = profiled(scene)
     mixture = gaussians(lambda q: kirkland(78, q) / kirkland(78, 0.0), 0.5)
     wanted = pictures(scene, truth, list(zip(*mixture, strict=True)))
     assert_allclose(scene.models(truth), wanted, atol=2e-3 * wanted.max())
