@@ -69,7 +69,7 @@ class RunRecord(_Record):
     inputs: list[InputRecord] = []
     steps: list[StepRecord] = []
     exports: list[str] = []
-    numbers: dict[str, float] = {}
+    numbers: dict[str, int | float] = {}
     report: list[str] = []
     versions: dict[str, str] = {}
     machine: dict[str, str] = {}

@@ -14,7 +14,7 @@ JUDGES = ("volume", "atoms", "score")
 """Kinds that tell how well images agree, those that count most last."""
 
 
-def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, float]:
+def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, int | float]:
     """Return ``atoms`` (how many), ``r1`` (mean), ``rmsd`` and ``sigma`` (angstrom), then every single score by name.
 
     What is not known is left out. The atoms are those of the step named ``atoms``, else of the last step that gives
@@ -24,11 +24,11 @@ def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, 
     """
     order = [step.name for step in record.steps if step.name in results]
     kinds = {name: kind_of(results[name]).name for name in order}
-    found: dict[str, float] = {}
+    found: dict[str, int | float] = {}
     tables = [name for name in order if kinds[name] in ("atoms", "lattice")]
     if tables:
         atoms = results["atoms" if "atoms" in tables else tables[-1]]
-        found["atoms"] = float(atoms.sizes["atom"])
+        found["atoms"] = int(atoms.sizes["atom"])
         if "sigma" in atoms and np.isfinite(atoms["sigma"].values).any():
             found["sigma"] = float(np.nanmedian(atoms["sigma"].values))
     judges = sorted((name for name in order if kinds[name] in JUDGES), key=lambda one: JUDGES.index(kinds[one]))
@@ -43,12 +43,17 @@ def headline(record: RunRecord, results: Mapping[str, xr.Dataset]) -> dict[str, 
     return found
 
 
-def _single(step: str, score: xr.Dataset) -> dict[str, float]:
+def _single(step: str, score: xr.Dataset) -> dict[str, int | float]:
     return {
-        f"{step}.{name}" + ("" if one.attrs["units"] == "1" else f" ({one.attrs['units']})"): float(one.values)
+        f"{step}.{name}" + ("" if one.attrs["units"] == "1" else f" ({one.attrs['units']})"): _number(one)
         for name, one in score.data_vars.items()
         if one.ndim == 0 and one.dtype.kind in "biuf" and np.isfinite(one.values)
     }
+
+
+def _number(score: xr.DataArray) -> int | float:
+    """Return a score; counts stay whole numbers."""
+    return float(score.values) if score.dtype.kind == "f" else int(score.values)
 
 
 def _mean(dataset: xr.Dataset, key: str) -> float | None:

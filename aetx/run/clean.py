@@ -20,6 +20,7 @@ from aetx.store import (
     end_swaps,
     find_exports,
     find_litter,
+    find_parts,
     find_stores,
     holder,
     manifest,
@@ -96,8 +97,11 @@ def clean(folder: Path, *, dry: bool = False, results: bool = False, others: boo
         raise RecipeError(problem, "aetx removes only what it made")
     place = folder.absolute()
     with _alone(place, dry):
+        jobs = _jobs(place)
         found = find_litter(place)
-        for job, stays in _jobs(place):
+        for held in dict.fromkeys([place, *(job for job, _ in jobs)]):
+            found += find_parts(held)
+        for job, stays in jobs:
             kept = "" if stays or others or results else "the last run did not have it: --others removes it"
             found += [_kept(one, kept) for one in _of_job(job, stays, results)]
         gone = [one for one in found if not one.kept]

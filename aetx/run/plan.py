@@ -26,7 +26,7 @@ from aetx.run.scheduler import Crew, computing
 from aetx.run.settings import RunSettings, settle
 from aetx.run.stop import Stopped, stopping
 from aetx.run.watch import give_back
-from aetx.store import SCRATCH, Lock, claim_output, refuse_output, sweep
+from aetx.store import SCRATCH, Lock, claim_output, refuse_output, sweep, sweep_parts
 
 
 class Records(list[RunRecord]):
@@ -153,6 +153,8 @@ def run_plan(
     claim_output(settings.output, paths)
     with Lock(settings.output) as lock, _progress(plan, settings.output, lock, quiet) as progress:
         sweep(settings.output / SCRATCH)
+        for folder in {settings.output, *(settings.folder(job) for job in plan.jobs)}:
+            sweep_parts(folder)
         runs = [
             JobRun(
                 plan,

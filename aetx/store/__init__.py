@@ -1,10 +1,10 @@
 """Finished results as Zarr stores that are complete or absent; one writer per output folder."""
 
 from aetx.store.checking import Expected, Known, read_again
-from aetx.store.cleaning import Waste, find_exports, find_litter, find_stores, remove_waste
+from aetx.store.cleaning import Waste, find_exports, find_litter, find_parts, find_stores, remove_waste
 from aetx.store.disk import write_atomically
 from aetx.store.export import check_export, expected_export, read_note, write_export
-from aetx.store.folder import MARKER, SCRATCH, claim_output, end_swaps, refuse_output, sweep
+from aetx.store.folder import MARKER, SCRATCH, claim_output, end_swaps, refuse_output, sweep, sweep_parts
 from aetx.store.lock import Holder, Lock, holder
 from aetx.store.opening import (
     Manifest,
@@ -35,6 +35,7 @@ __all__ = [
     "expected_files",
     "find_exports",
     "find_litter",
+    "find_parts",
     "find_stores",
     "holder",
     "manifest",
@@ -44,6 +45,7 @@ __all__ = [
     "refuse_output",
     "remove_waste",
     "sweep",
+    "sweep_parts",
     "verify",
     "write",
     "write_atomically",

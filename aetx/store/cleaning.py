@@ -10,7 +10,7 @@ from pathlib import Path
 from aetx.errors import InputError
 from aetx.store import disk
 from aetx.store.export import check_export, note_path, read_note
-from aetx.store.folder import SCRATCH, litter
+from aetx.store.folder import SCRATCH, litter, parts
 from aetx.store.opening import MANIFEST, manifest
 
 
@@ -32,6 +32,11 @@ class Waste:
 def find_litter(folder: Path) -> list[Waste]:
     """Return what runs that died left in the folder for unfinished things of an output."""
     return [Waste((one,), _bytes(one), "left by a run that died") for one in litter(folder / SCRATCH)]
+
+
+def find_parts(folder: Path) -> list[Waste]:
+    """Return the pages and pictures in the folder of a run that it did not end to write."""
+    return [Waste((one,), _bytes(one), "left by a run that died") for one in parts(folder)]
 
 
 def find_stores(folder: Path, wanted: Collection[str], reason: str) -> list[Waste]:

@@ -15,6 +15,7 @@ from aetx.store import disk
 SCRATCH = ".aetx-tmp"
 MARKER = ".aetx-output"
 _LITTER = re.compile(r".+-[0-9a-f]{32}(\.swap)?(-[0-9a-f]{32})?")
+_PART = re.compile(r"\.(report\.html|summary\.html|summary\.csv|[^/]+\.png)\.\d+\.part")
 _LONGEST = 200
 
 
@@ -118,6 +119,18 @@ def litter(scratch: Path) -> list[Path]:
     if scratch.is_symlink() or not scratch.is_dir():
         return []
     return sorted(one for one in scratch.iterdir() if _LITTER.fullmatch(one.name))
+
+
+def sweep_parts(folder: Path) -> None:
+    """Remove what `parts` finds; call it only while holding the lock of the output."""
+    for one in parts(folder):
+        disk.remove(one)
+
+
+def parts(folder: Path) -> list[Path]:
+    """Return the pages and pictures that runs did not end to write: in a folder of an output and in its figures."""
+    places = [one for one in (folder, folder / "figures") if one.is_dir() and not one.is_symlink()]
+    return sorted(file for one in places for file in one.iterdir() if _PART.fullmatch(file.name) and file.is_file())
 
 
 def end_swaps(scratch: Path) -> None:

@@ -235,7 +235,8 @@ def test_parameters_are_folded_under_those_that_were_stated(tmp_path: Path) -> N
 def test_the_page_notes_the_headline_in_the_record_for_the_summary(tmp_path: Path) -> None:
     one = record(name="a", report=["score"])
     write_report(one, results(), tmp_path / "a")
-    assert one.numbers["atoms"] == 40
+    assert repr(one.numbers["atoms"]) == "40"
+    assert RunRecord.model_validate_json(one.model_dump_json()).numbers == one.numbers
 
 
 def test_the_summary_has_a_row_for_each_job(tmp_path: Path) -> None:

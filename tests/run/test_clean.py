@@ -90,6 +90,15 @@ def test_litter_of_a_dead_run_goes_and_nothing_else_in_its_folder(output: Path) 
     assert [one.name for one in scratch.iterdir()] == ["notes.txt"]
 
 
+def test_a_page_that_a_dead_run_did_not_end_goes_with_clean_and_with_the_next_run(output: Path) -> None:
+    part = output / ".report.html.123.part"
+    part.write_text("<ht")
+    assert names(clean(output)) == [part.name]
+    part.write_text("<ht")
+    run(output, tiny.chain())
+    assert not part.exists()
+
+
 def test_all_results_go_when_asked_and_come_again(output: Path) -> None:
     assert len(clean(output, results=True).removed) == 5
     assert list((output / "results").iterdir()) == []

@@ -8,7 +8,7 @@ import xarray as xr
 
 from aetx.errors import EnvironmentFault, RecipeError
 from aetx.model import FILE
-from aetx.store import check_export, claim_output, refuse_output, sweep, write_export
+from aetx.store import check_export, claim_output, refuse_output, sweep, sweep_parts, write_export
 from aetx.store.disk import litter_name
 
 
@@ -94,6 +94,17 @@ def test_the_sweep_takes_litter_only_and_follows_no_link(tmp_path: Path) -> None
     scratch.rename(tmp_path / "moved")
     scratch.symlink_to(tmp_path / "moved")
     assert sweep(scratch) == 0
+
+
+def test_pages_that_were_not_ended_go_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    for name in (".report.html.12.part", ".summary.csv.3.part", "figures/.atoms-top.png.7.part"):
+        (tmp_path / name).write_text("<ht")
+    kept = ["figures", "figures/.notes.7.part", "report.html", ".thesis.part", "a.12.part"]
+    for name in kept[1:]:
+        (tmp_path / name).write_text("mine")
+    sweep_parts(tmp_path)
+    assert sorted(str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*")) == sorted(kept)
 
 
 def content(text: bytes, chunk: int | None = None) -> xr.Dataset:
