@@ -90,8 +90,9 @@ def halo_tables(
     *,
     depth: int,
     block: tuple[int, ...],
+    wanted: Callable[[Box], bool] | None = None,
 ) -> list[Table]:
-    """Compute a table for each block and return them in order of the blocks.
+    """Compute a table for each block, or for each that is wanted, and return them in order of the blocks.
 
     `function` is handed the padded block, the box of the block inside the whole array, and the box of the padded
     block; it returns rows for what it finds inside the first (each thing belongs to one block). This computes.
@@ -102,7 +103,8 @@ def halo_tables(
     tasks = []
     for index in np.ndindex(*(len(sizes) for sizes in chunks)):
         box = tuple((int(edge[i]), int(edge[i + 1])) for edge, i in zip(edges, index, strict=True))
-        tasks.append(dask.delayed(work.table, pure=False)(box))
+        if wanted is None or wanted(box):
+            tasks.append(dask.delayed(work.table, pure=False)(box))
     return list(dask.compute(*tasks))
 
 

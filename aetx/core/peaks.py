@@ -72,14 +72,50 @@ class Blocks:
         return np.array([spacing(self.density.to_dataset(name="density"), axis) for axis in ("z", "y", "x")])
 
     def tables(
-        self, work: Callable[[NDArray[Any], Box, Box], Table], depth: int, copies: float = COPIES
+        self,
+        work: Callable[[NDArray[Any], Box, Box], Table],
+        depth: int,
+        copies: float = COPIES,
+        wanted: Callable[[Box], bool] | None = None,
     ) -> list[Table]:
-        """Return ``work(block, box, outer)`` of each padded block, checked, in order of the blocks."""
+        """Return ``work(block, box, outer)`` of each padded block, checked, in order; those not `wanted` go unread."""
         if self.loaded:
             block = tuple(min(size, IN_MEMORY) for size in self.shape)
-            return halo_tables(work, self.density, depth=depth, block=block)
+            return halo_tables(work, self.density, depth=depth, block=block, wanted=wanted)
         block = block_shape(self.shape, depth, copies, self.memory)
-        return halo_tables(partial(_on_checked, work=work), self.density, depth=depth, block=block)
+        on_checked = partial(_on_checked, work=work)
+        return halo_tables(on_checked, self.density, depth=depth, block=block, wanted=wanted)
+
+
+@dataclass(frozen=True)
+class Cubes:
+    """Places by the cube of voxels that they lie in: a block finds those near it without a look at all."""
+
+    order: I64
+    first: I64
+    counts: tuple[int, ...]
+    edge: int
+
+    @classmethod
+    def of(cls, places: F64, shape: tuple[int, ...], edge: int = 64) -> Cubes:
+        """Sort places, in voxels, shape (places, 3), into the cubes of a volume; those outside go to the nearest."""
+        counts = tuple(-(-size // edge) for size in shape)
+        cells = np.clip(places // edge, 0, np.array(counts) - 1).astype(np.int64)
+        flat = np.ravel_multi_index(tuple(cells.T), counts)
+        order = np.argsort(flat, kind="stable")
+        first = np.searchsorted(flat[order], np.arange(np.prod(counts) + 1))
+        return cls(order, first, counts, edge)
+
+    def near(self, low: NDArray[Any], high: NDArray[Any]) -> I64:
+        """Return the places of the cubes that a box touches, in order: all that lie in the box, and others."""
+        most = np.array(self.counts) - 1
+        begin, end = (np.clip(np.floor(one / self.edge), 0, most).astype(int) for one in (low, high))
+        found = [np.empty(0, np.int64)]
+        for z in range(begin[0], end[0] + 1):
+            for y in range(begin[1], end[1] + 1):
+                row = (z * self.counts[1] + y) * self.counts[2]
+                found.append(self.order[self.first[row + begin[2]] : self.first[row + end[2] + 1]])
+        return np.sort(np.concatenate(found))
 
 
 def tracing_forecast(inputs: InputSizes, *, edge: int, voxel: int, seconds: float) -> Forecast:

@@ -53,6 +53,15 @@ def test_a_table_of_blocks_reads_one_neighbourhood_at_a_time(source: Source) -> 
     assert source.most == (BLOCK + 2 * DEPTH) ** 3
 
 
+def test_blocks_that_nobody_wants_are_not_read(source: Source) -> None:
+    made = halo_tables(total, lazy(source), depth=DEPTH, block=(BLOCK,) * 3, wanted=lambda box: box[0][0] == BLOCK)
+    every = halo_tables(total, lazy(source), depth=DEPTH, block=(BLOCK,) * 3)
+    assert made == every[9:18]
+    source.most = 0
+    assert halo_tables(total, lazy(source), depth=DEPTH, block=(BLOCK,) * 3, wanted=lambda _: False) == []
+    assert source.most == 0
+
+
 def test_a_map_over_blocks_reads_nothing_before_and_one_neighbourhood_at_a_time_then(source: Source) -> None:
     made = halo_map(np.negative, lazy(source), depth=DEPTH, block=(BLOCK,) * 3)
     assert source.most == 0

@@ -16,6 +16,7 @@ from aetx.core import Forecast, InputSizes, stage
 from aetx.core.halo import Box
 from aetx.core.peaks import (
     Blocks,
+    Cubes,
     TracingParams,
     atoms_at,
     inner,
@@ -276,10 +277,22 @@ def _all_blocks(blocks: Blocks, fitted: _Fitted, params: PeaksParams, floor: flo
     """
     count = len(fitted.state)
     sample = np.arange(count) % -(-count // SAMPLE) == 0
-    task = _Task(np.array(blocks.shape), fitted.home, fitted.state, fitted.width, sample, params.own_width, floor)
+    task = _Task(
+        shape=np.array(blocks.shape),
+        home=fitted.home,
+        state=fitted.state,
+        width=fitted.width,
+        sample=sample,
+        own=params.own_width,
+        floor=floor,
+        reach=gaussian.REACH * fitted.width * np.exp(max(fitted.state[:, 4].max(), 0.0)) + 2,
+        moved=np.abs(fitted.state[:, :3] - fitted.home).max(0),
+        cubes=Cubes.of(fitted.home, blocks.shape),
+    )
     window = gaussian.WINDOW * fitted.width.max() * np.exp(WIDER * params.own_width)
     depth = int(np.ceil(_far(fitted.width).max() + window)) + 3
-    parts = blocks.tables(partial(_pass, task=task), depth)
+    wanted = partial(_holds, task=task) if floor is None else None
+    parts = blocks.tables(partial(_pass, task=task), depth, wanted=wanted)
     rows = np.empty((count, gaussian.COLUMNS))
     place = np.cumsum(sample) - 1
     summed = np.empty((int(sample.sum()), *parts[0][2].shape[1:]))
@@ -300,20 +313,38 @@ class _Task:
     sample: NDArray[np.bool_]
     own: bool
     floor: float | None
+    reach: F64
+    """How far from its place an atom is seen, in voxels along z, y and x."""
+    moved: F64
+    """How far the farthest atom is from its `home`."""
+    cubes: Cubes
+    """The atoms by their `home`."""
 
 
 Part = tuple[NDArray[np.int64], F64, F64, F64]
 
 
+def _holds(box: Box, *, task: _Task) -> bool:
+    """Tell whether a block has atoms of its own."""
+    return len(_of_box(box, task)) > 0
+
+
+def _of_box(box: Box, task: _Task) -> NDArray[np.int64]:
+    low, high = np.array(box).T
+    some = task.cubes.near(low, high)
+    home = task.home[some]
+    return some[((home >= low) & (home < high)).all(1)]
+
+
 def _pass(block: NDArray[Any], box: Box, outer: Box, *, task: _Task) -> Part:
     low, high = np.array(outer).T
     state = task.state
-    reach = gaussian.REACH * task.width * np.exp(max(state[:, 4].max(), 0.0)) + 2
-    near = ((state[:, :3] >= low - reach) & (state[:, :3] <= high + reach)).all(1)
+    first, last = low - task.reach, high + task.reach
+    some = task.cubes.near(first - task.moved, last + task.moved)
+    near = some[((state[some, :3] >= first) & (state[some, :3] <= last)).all(1)]
     residual = np.array(block, np.float32, order="C")
     gaussian.subtract(residual, low, state[near], task.width)
-    inner_low, inner_high = np.array(box).T
-    mine = np.flatnonzero(((task.home >= inner_low) & (task.home < inner_high)).all(1))
+    mine = _of_box(box, task)
     chosen = mine[task.sample[mine]]
     fixed = (residual, low, task.shape)
     rows = gaussian.fit(*fixed, state[mine], task.width, task.own, task.floor is not None)
