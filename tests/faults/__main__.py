@@ -12,7 +12,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.faults import bad_inputs, crashes, damage, disks, escapes, folders, kill_quickstart, locks, mutants, sessions
+from tests.faults import (
+    bad_inputs,
+    clusters,
+    crashes,
+    damage,
+    disks,
+    escapes,
+    folders,
+    kill_quickstart,
+    locks,
+    mutants,
+    sessions,
+)
 from tests.faults.controls import CONTROLS
 from tests.faults.inputs.good import GOOD
 from tests.faults.server import Server
@@ -46,9 +58,12 @@ def deaths(folder: Path, full: bool) -> Row:
 def kills(folder: Path, full: bool) -> Row:
     """Runs killed at random moments (P1, P2)."""
     command = [sys.executable, "-m", "tests.run.drive"]
-    tally = kill_quickstart.kill_many(command, 200 if full else 4, folder)
-    tried = f"{tally.kills} kills, {tally.stores_seen} stores complete after one, {tally.stores_kept} kept"
-    return Row("P1, P2 kills at random moments", tried, tally.wrong)
+    tally = kill_quickstart.kill_many(command, 20 if full else 2, folder)
+    with Server() as server:
+        forked = crashes.kill_at_random(_made(folder / "forked"), server, 200 if full else 5)
+    tried = f"{forked.died} kills of runs that were forked and {tally.kills} of runs from the start; "
+    tried += f"{forked.stores + tally.stores_seen} stores complete after one, {forked.kept + tally.stores_kept} kept"
+    return Row("P1, P2 kills at random moments", tried, forked.wrong + tally.wrong)
 
 
 def surroundings(folder: Path, full: bool) -> Row:
@@ -157,6 +172,13 @@ def flips(folder: Path, full: bool) -> Row:
     return Row("P12 verify finds a flipped byte", f"{found.tried} files", found.wrong)
 
 
+def cluster_faults(folder: Path, full: bool) -> Row:
+    """Workers and schedulers that are lost (P13)."""
+    found = clusters.break_clusters(folder, 50 if full else 3)
+    tried = f"{50 if full else 3} faults; {found.well} runs finished, {found.told} ended in words"
+    return Row("P13 cluster faults cost time only", f"{tried}, the slowest {found.slowest:.0f} s later", found.wrong)
+
+
 def signals(folder: Path, full: bool) -> Row:
     """Signals at random moments (P14)."""
     found = sessions.interrupt(folder, 50 if full else 3)
@@ -179,12 +201,12 @@ def sockets(folder: Path, full: bool) -> Row:
 
 TRIALS: tuple[Trial, ...] = (
     *(deaths, kills, surroundings, damages, bad_disks, races, dead_locks, layouts),
-    *(inputs, good, payloads, escaped, flips, signals, markup, sockets),
+    *(inputs, good, payloads, escaped, flips, cluster_faults, signals, markup, sockets),
 )
 ELSEWHERE = {
     "P7 memory": "python -m tests.benchmarks.scale; tests/run/test_memory.py",
     "P12 inputs that change during a run": "tests/run/test_run.py",
-    "P13 clusters": "tests/run/test_cluster.py",
+    "P13 tasks that crash or want too much, clusters elsewhere": "tests/run/test_cluster.py",
 }
 
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.faults import bad_inputs, crashes, damage, disks, escapes, folders, locks, mutants, naive, sessions
+from tests.faults import bad_inputs, clusters, crashes, damage, disks, escapes, folders, locks, mutants, naive, sessions
 from tests.faults.inputs.base import Case, mrc, series
 from tests.faults.server import Server
 
@@ -94,6 +94,11 @@ def signals(folder: Path, _: Server) -> list[str]:
     return sessions.interrupt(folder, 1, program=HERE).wrong
 
 
+def cluster_faults(folder: Path, _: Server) -> list[str]:
+    """Leave what becomes of workers to the library, and of the run."""
+    return clusters.break_clusters(folder, 1, HERE, fault="no worker lives for long").wrong
+
+
 def markup(folder: Path, _: Server) -> list[str]:
     """Put a title into a page as it is."""
     return sessions.mark_up(folder, sessions.MARKUP[:2], naive.report).wrong
@@ -119,7 +124,7 @@ CONTROLS: Mapping[str, Control] = {
     one.__name__: one
     for one in (
         *(deaths, surroundings, damages, bad_disks, races, dead_locks, layouts),
-        *(inputs, good, payloads, escaped, flips, signals, markup, sockets),
+        *(inputs, good, payloads, escaped, flips, cluster_faults, signals, markup, sockets),
     )
 }
 """Naive programs by the trial that must condemn them; the trial of kills judges as that of deaths does."""

@@ -6,8 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
+import random
+import shutil
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -77,6 +80,15 @@ def die(output: str, step: str, torn: str, how: str) -> int:
     """Run and die before a change; with `torn`, a file that was to be written is left with some bytes in it."""
     _watch(output, int(step), torn=torn == "torn")
     globals()[how](output)
+    return 0
+
+
+def die_after(output: str, seconds: str, how: str) -> int:
+    """Run and be killed by the system after so many seconds, whatever is being done."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, float(seconds))
+    globals()[how](output)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
 
 
@@ -201,19 +213,46 @@ def enumerate_deaths(folder: Path, server: Server, every: int = 1, how: str = "r
     expected, deaths = json.dumps(told["digests"]), Deaths(points=told["changes"])
     assert told["digests"]
     for number, step in enumerate(range(first, told["changes"] + 1, every)):
-        output = str(folder / f"died-{step}")
+        output = folder / f"died-{step}"
         torn = "torn" if number % 2 else "whole"
-        killed = server.ask([output, str(step), torn, how], folder, function=HERE + "die", seconds=60)
-        if killed.code != -signal.SIGKILL:
-            if killed.code:
-                deaths.wrong.append(f"point {step}: ended with {killed.code}: {killed.err[-500:]}")
-            continue
-        deaths.died += 1
-        after = server.ask([output, expected, how], folder, function=HERE + "recover", seconds=60)
-        if after.code:
-            deaths.wrong.append(f"point {step}, {torn}: the second run ended with {after.code}: {after.err[-500:]}")
-            continue
-        found = json.loads(after.out.splitlines()[-1])
-        deaths.stores, deaths.kept = deaths.stores + found["stores"], deaths.kept + found["kept"]
-        deaths.wrong += [f"point {step}, {torn}: {one}" for one in found["wrong"]]
+        words = [str(output), str(step), torn, how]
+        _judge(server, folder, output, ("die", words, signal.SIGKILL), expected, deaths)
     return deaths
+
+
+def kill_at_random(folder: Path, server: Server, times: int, how: str = "run", seed: int = 0) -> Deaths:
+    """Let the system kill a run at so many random moments, those not counted at which it has ended."""
+    deaths, chance = Deaths(), random.Random(seed)
+    answer = server.ask([str(folder / "whole"), how], folder, function=HERE + "count", seconds=60)
+    expected = json.dumps(json.loads(answer.out.splitlines()[-1])["digests"])
+    begin = time.monotonic()
+    server.ask([str(folder / "timed"), how], folder, function=HERE + "count", seconds=60)
+    longest = time.monotonic() - begin
+    while deaths.died < times and deaths.points < 3 * times:
+        deaths.points += 1
+        output = folder / f"killed-{deaths.points}"
+        words = [str(output), f"{chance.uniform(0.001, longest):.4f}", how]
+        _judge(server, folder, output, ("die_after", words, signal.SIGALRM), expected, deaths)
+    return deaths
+
+
+def _judge(
+    server: Server, folder: Path, output: Path, death: tuple[str, list[str], int], expected: str, deaths: Deaths
+) -> None:
+    """Let a run die, look at what it left, run again."""
+    (function, words, number), how = death, death[1][-1]
+    what = " ".join(words[1:])
+    killed = server.ask(words, folder, function=HERE + function, seconds=60)
+    if killed.code != -number:
+        if killed.code:
+            deaths.wrong.append(f"point {what}: ended with {killed.code}: {killed.err[-500:]}")
+        return
+    deaths.died += 1
+    after = server.ask([str(output), expected, how], folder, function=HERE + "recover", seconds=60)
+    if after.code:
+        deaths.wrong.append(f"point {what}: the second run ended with {after.code}: {after.err[-500:]}")
+        return
+    found = json.loads(after.out.splitlines()[-1])
+    deaths.stores, deaths.kept = deaths.stores + found["stores"], deaths.kept + found["kept"]
+    deaths.wrong += [f"point {what}: {one}" for one in found["wrong"]]
+    shutil.rmtree(output)

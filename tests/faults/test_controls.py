@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 SAID = {
     "bad_disks": "opens and holds other numbers",
+    "cluster_faults": "ended with 1",
     "dead_locks": "stolen: another machine holds it",
     "escaped": "secret.txt",
     "flips": "aetx-manifest.json: not found",
@@ -27,7 +28,7 @@ SAID = {
     "surroundings": "other numbers",
 }
 """What is said of a naive program; the trials that are not here have tests of their own in their files."""
-SLOW = ("bad_disks", "surroundings")
+SLOW = ("bad_disks", "cluster_faults", "surroundings")
 
 
 @pytest.fixture(scope="module")

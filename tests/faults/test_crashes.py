@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.crashes import enumerate_deaths
+from tests.faults.crashes import enumerate_deaths, kill_at_random
 from tests.faults.disks import fail_everywhere, fill_disks
 from tests.faults.server import Server
 
@@ -27,6 +27,16 @@ def test_a_run_that_dies_anywhere_ends_with_the_same_numbers(tmp_path: Path, ser
     assert found.wrong == []
     assert found.points >= 200
     assert found.died >= found.points // every - 2
+    assert found.kept == found.stores
+
+
+@pytest.mark.parametrize("times", [5, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_numbers(
+    tmp_path: Path, server: Server, times: int
+) -> None:
+    found = kill_at_random(tmp_path, server, times)
+    assert found.wrong == []
+    assert found.died == times
     assert found.kept == found.stores
 
 
