@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from aetx.recipe.plan import Slurm
 from aetx.store import disk
 
 if TYPE_CHECKING:
+    from distributed import LocalCluster
     from distributed.security import Security
 
     from aetx.run.watchdog import Watch
@@ -174,7 +177,18 @@ def _local(
         ) as cluster,
         Watch(cluster, patience=patience, advice="use --scheduler threads", told=told) as watch,
     ):
-        yield Crew(watch, ends)
+        try:
+            yield Crew(watch, ends)
+        except BaseException:
+            _end_workers(cluster)
+            raise
+
+
+def _end_workers(cluster: LocalCluster) -> None:
+    """Kill the worker processes of a run that is over: nobody waits for their work, and some may not hear a word."""
+    for keeper in cluster.workers.values():
+        with contextlib.suppress(ProcessLookupError, TypeError):
+            os.kill(keeper.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

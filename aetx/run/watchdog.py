@@ -98,9 +98,9 @@ class Watch(Client):
             return dict((await self.scheduler.identity(n_workers=-1))["workers"])
 
     def _judge(self, alive: Mapping[str, Any], found: str, fix: str) -> None:
-        if any(one["status"] == "running" for one in alive.values()):
-            self._counted = time.monotonic()
-        elif time.monotonic() - self._counted > self.patience:
+        signs = [self._seen[name][1] for name, one in alive.items() if one["status"] == "running"]
+        self._counted = max([self._counted, *signs])
+        if time.monotonic() - self._counted > self.patience:
             raise Stalled(f"{found} for {span(self.patience)}", "workers that compute", fix)
 
     def _reason(self, workers: Mapping[str, Any], alive: Mapping[str, Any]) -> tuple[str, str]:

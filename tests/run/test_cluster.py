@@ -157,7 +157,7 @@ def local(patience: float, **options: Any) -> Iterator[Watch]:
 @pytest.mark.slow
 def test_silent_workers_end_the_run(tmp_path: Path) -> None:
     words = LOST + r"(no sign of life from|all workers lost).* for 15.0 s"
-    with clock(120), pytest.raises(EnvironmentFault, match=words), local(15, scratch=tmp_path):
+    with clock(60), pytest.raises(EnvironmentFault, match=words), local(15, scratch=tmp_path):
         compute(work.slow, 0.5, suspend_all)
     assert workers() == []
     assert list(tmp_path.iterdir()) == []
