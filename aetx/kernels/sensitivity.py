@@ -16,19 +16,22 @@ F64 = NDArray[np.float64]
 
 VALUE, SLOPE, SPREAD = range(3)
 """A Gaussian of unit integral along an axis, its derivative by the centre, and by the width."""
+ROUGHLY = 4.0
+"""Where the Gaussian of an atom ends if it may be rough, in its standard deviations."""
 SUMS = {"reassoc", "contract", "nsz"}
 """Liberties that let sums along a row run in lanes: their order."""
 
 
 @njit(nogil=True, cache=True)
-def _line(centre: float, width: float, first: int, last: int, room: int, line: F32) -> None:
+def _line(centre: float, width: float, first: int, last: int, room: int, line: F32, rough: bool = False) -> None:
     """Write a Gaussian and its derivatives at the pixels from first up to last, as `rendering.render` draws it.
 
-    `line` has three rows; up to `room` pixels from the first, what lies beyond the last is zero.
+    `line` has three rows; up to `room` pixels from the first, what lies beyond the last is zero. A rough one is taken
+    at the centres of the pixels.
     """
     scale, count = 1.0 / (width * math.sqrt(2.0 * math.pi)), last - first
     value, slope, spread = line[VALUE], line[SLOPE], line[SPREAD]
-    if width < NARROW:
+    if width < NARROW and not rough:
         t = (first - 0.5 - centre) / width
         before, height_before, t_before = math.erf(t / math.sqrt(2.0)), scale * math.exp(-0.5 * t * t), t
         for i in range(count):
@@ -80,7 +83,7 @@ def change(
     by_width: F64,
     rows: int,
     columns: int,
-    far: float = REACH,
+    rough: bool = False,
 ) -> F32:
     """Return the derivative of an image along a change of its atoms.
 
@@ -90,8 +93,8 @@ def change(
         As for `rendering.render`, shape (atoms,), pixels.
     by_x, by_y, by_height, by_width
         How fast each of them changes, shape (atoms,).
-    far
-        Where atoms end, in their standard deviations.
+    rough
+        Whether they end at 4 standard deviations, and are taken at the centres of pixels however narrow they are.
 
     Returns
     -------
@@ -103,14 +106,14 @@ def change(
     value, slope, spread = across[VALUE], across[SLOPE], across[SPREAD]
     mixed = np.zeros(room, np.float32)
     for i in range(x.size):
-        reach = far * width[i] + 0.5
+        reach = (ROUGHLY if rough else REACH) * width[i] + 0.5
         left, right = _span(x[i], reach, columns)
         low, high = _span(y[i], reach, rows)
         if left >= right or low >= high:
             continue
         used = (right - left + LANES - 1) // LANES * LANES
-        _line(x[i], width[i], left, right, used, across)
-        _line(y[i], width[i], low, high, high - low, along)
+        _line(x[i], width[i], left, right, used, across, rough)
+        _line(y[i], width[i], low, high, high - low, along, rough)
         dx, dy = np.float32(height[i] * by_x[i]), np.float32(height[i] * by_y[i])
         dh, dw = np.float32(by_height[i]), np.float32(height[i] * by_width[i])
         for k in range(used):
@@ -125,7 +128,7 @@ def change(
 
 
 @njit(nogil=True, cache=True, fastmath=SUMS)
-def collect(image: F32, x: F64, y: F64, height: F64, width: F64, far: float = REACH) -> F64:
+def collect(image: F32, x: F64, y: F64, height: F64, width: F64, rough: bool = False) -> F64:
     """Return the derivatives of sum(image * render(...)) by the atoms: the transpose of `change`.
 
     Parameters
@@ -134,8 +137,8 @@ def collect(image: F32, x: F64, y: F64, height: F64, width: F64, far: float = RE
         Shape (rows, columns).
     x, y, height, width
         As for `rendering.render`, shape (atoms,), pixels.
-    far
-        Where atoms end, in their standard deviations.
+    rough
+        As for `change`.
 
     Returns
     -------
@@ -149,14 +152,14 @@ def collect(image: F32, x: F64, y: F64, height: F64, width: F64, far: float = RE
     value, slope, spread = across[VALUE], across[SLOPE], across[SPREAD]
     made = np.zeros((x.size, 4))
     for i in range(x.size):
-        reach = far * width[i] + 0.5
+        reach = (ROUGHLY if rough else REACH) * width[i] + 0.5
         left, right = _span(x[i], reach, columns)
         low, high = _span(y[i], reach, rows)
         if left >= right or low >= high:
             continue
         used = (right - left + LANES - 1) // LANES * LANES
-        _line(x[i], width[i], left, right, used, across)
-        _line(y[i], width[i], low, high, high - low, along)
+        _line(x[i], width[i], left, right, used, across, rough)
+        _line(y[i], width[i], low, high, high - low, along, rough)
         by_x = by_y = by_height = by_width = 0.0
         for row in range(low, high):
             line = wide[row, left : left + used]
@@ -179,7 +182,7 @@ def collect(image: F32, x: F64, y: F64, height: F64, width: F64, far: float = RE
 
 
 @njit(nogil=True, cache=True, fastmath=SUMS)
-def own(weight: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
+def own(weight: F32, x: F64, y: F64, height: F64, width: F64, rough: bool = False) -> F64:
     """Return the weighted products of the derivatives of each atom with each other.
 
     Parameters
@@ -188,6 +191,8 @@ def own(weight: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
         Of each pixel, shape (rows, columns).
     x, y, height, width
         As for `rendering.render`, shape (atoms,), pixels.
+    rough
+        As for `change`.
 
     Returns
     -------
@@ -201,14 +206,14 @@ def own(weight: F32, x: F64, y: F64, height: F64, width: F64) -> F64:
     value, slope, spread = across[VALUE], across[SLOPE], across[SPREAD]
     made = np.zeros((x.size, 4, 4))
     for i in range(x.size):
-        reach = REACH * width[i] + 0.5
+        reach = (ROUGHLY if rough else REACH) * width[i] + 0.5
         left, right = _span(x[i], reach, columns)
         low, high = _span(y[i], reach, rows)
         if left >= right or low >= high:
             continue
         used = (right - left + LANES - 1) // LANES * LANES
-        _line(x[i], width[i], left, right, used, across)
-        _line(y[i], width[i], low, high, high - low, along)
+        _line(x[i], width[i], left, right, used, across, rough)
+        _line(y[i], width[i], low, high, high - low, along, rough)
         xx = xy = xh = xw = yy = yh = yw = hh = hw = ww = 0.0
         for row in range(low, high):
             line = wide[row, left : left + used]

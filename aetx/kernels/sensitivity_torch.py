@@ -16,7 +16,7 @@ import torch
 from aetx.kernels.drawing import Drawing
 from aetx.kernels.profiles import NARROW
 from aetx.kernels.rendering import REACH
-from aetx.kernels.sensitivity import SLOPE, SPREAD, VALUE
+from aetx.kernels.sensitivity import ROUGHLY, SLOPE, SPREAD, VALUE
 
 BLOCK = 1 << 23
 """Most pixels of the windows of those atoms that are drawn together."""
@@ -36,24 +36,24 @@ class _Windows(NamedTuple):
 
 
 def _windows(
-    x: torch.Tensor, y: torch.Tensor, width: torch.Tensor, rows: int, columns: int, far: float = REACH
+    x: torch.Tensor, y: torch.Tensor, width: torch.Tensor, rows: int, columns: int, rough: bool = False
 ) -> Iterator[_Windows]:
     if not len(x):
         return
-    edge = int(2.0 * (far * float(width.max()) + 0.5)) + 1
+    edge = int(2.0 * ((ROUGHLY if rough else REACH) * float(width.max()) + 0.5)) + 1
     together = max(1, BLOCK // edge**2)
     for first in range(0, len(x), together):
         some = slice(first, first + together)
-        across, column = _lines(x[some], width[some], columns, edge, far)
-        along, row = _lines(y[some], width[some], rows, edge, far)
+        across, column = _lines(x[some], width[some], columns, edge, rough)
+        along, row = _lines(y[some], width[some], rows, edge, rough)
         yield _Windows(some, across, along, row[:, :, None] * columns + column[:, None, :])
 
 
 def _lines(
-    centre: torch.Tensor, width: torch.Tensor, size: int, edge: int, far: float
+    centre: torch.Tensor, width: torch.Tensor, size: int, edge: int, rough: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the lines of atoms, (3, atoms, edge), and their pixels, (atoms, edge)."""
-    reach = far * width + 0.5
+    reach = (ROUGHLY if rough else REACH) * width + 0.5
     first = torch.ceil(centre - reach).to(torch.int64)
     pixel = first[:, None] + torch.arange(edge, device=centre.device)
     away = pixel - centre[:, None]
@@ -63,7 +63,7 @@ def _lines(
     value = scale * torch.exp(-0.5 * t * t)
     made = torch.stack([value, value * t / w, value * (t * t - 1.0) / w])
     narrow = width < NARROW
-    if bool(narrow.any()):
+    if bool(narrow.any()) and not rough:
         ends = [t[narrow] + sign * 0.5 / w[narrow] for sign in (-1, 1)]
         before, after = (scale[narrow] * torch.exp(-0.5 * end * end) for end in ends)
         made[VALUE, narrow] = 0.5 * (torch.erf(ends[1] / math.sqrt(2.0)) - torch.erf(ends[0] / math.sqrt(2.0)))
@@ -103,13 +103,13 @@ def change(
     by_width: torch.Tensor,
     rows: int,
     columns: int,
-    far: float = REACH,
+    rough: bool = False,
 ) -> torch.Tensor:
     """Return the derivative of an image along a change of its atoms, as `sensitivity.change` does."""
     image = torch.zeros(rows, columns, device=x.device)
     dx, dy, dw = ((height * one).to(torch.float32)[:, None] for one in (by_x, by_y, by_width))
     dh = by_height.to(torch.float32)[:, None]
-    for some, across, along, pixel in _windows(x, y, width, rows, columns, far):
+    for some, across, along, pixel in _windows(x, y, width, rows, columns, rough):
         mixed = dx[some] * across[SLOPE] + dw[some] * across[SPREAD] + dh[some] * across[VALUE]
         second = dy[some] * along[SLOPE] + dw[some] * along[SPREAD]
         drawn = along[VALUE][:, :, None] * mixed[:, None, :] + second[:, :, None] * across[VALUE][:, None, :]
@@ -123,12 +123,12 @@ def collect(
     y: torch.Tensor,
     height: torch.Tensor,
     width: torch.Tensor,
-    far: float = REACH,
+    rough: bool = False,
 ) -> torch.Tensor:
     """Return the transpose of `change`, as `sensitivity.collect` does: shape (atoms, 4), float64."""
     made = torch.zeros(len(x), 4, device=x.device, dtype=torch.float64)
     flat, (rows, columns) = image.reshape(-1), image.shape
-    for some, across, along, pixel in _windows(x, y, width, rows, columns, far):
+    for some, across, along, pixel in _windows(x, y, width, rows, columns, rough):
         summed = torch.einsum("ank,nkl->anl", along, flat[pixel])
         h = height[some]
         made[some, 0] = h * (summed[VALUE] * across[SLOPE]).sum(1)
@@ -139,14 +139,19 @@ def collect(
 
 
 def own(
-    weight: torch.Tensor, x: torch.Tensor, y: torch.Tensor, height: torch.Tensor, width: torch.Tensor
+    weight: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    height: torch.Tensor,
+    width: torch.Tensor,
+    rough: bool = False,
 ) -> torch.Tensor:
     """Return weighted products of the derivatives of each atom, as `sensitivity.own` does: (atoms, 4, 4), float64."""
     made = torch.zeros(len(x), 4, 4, device=x.device, dtype=torch.float64)
     flat, (rows, columns) = weight.reshape(-1), weight.shape
     # each derivative is a sum of products of a line along and a line across: the width has two of them
     terms = (((VALUE, SLOPE),), ((SLOPE, VALUE),), ((VALUE, VALUE),), ((VALUE, SPREAD), (SPREAD, VALUE)))
-    for some, across, along, pixel in _windows(x, y, width, rows, columns):
+    for some, across, along, pixel in _windows(x, y, width, rows, columns, rough):
         summed = torch.einsum("ank,bnk,nkl->abnl", along, along, flat[pixel])
         for i in range(4):
             for k in range(i + 1):

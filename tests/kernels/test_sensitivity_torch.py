@@ -41,24 +41,27 @@ def test_the_twin_draws_the_same(twin: Drawing, narrow: float, wide: float) -> N
 
 @pytest.mark.parametrize("unknown", range(4), ids=["x", "y", "height", "width"])
 @pytest.mark.parametrize(("narrow", "wide"), WIDTHS, ids=["narrow", "wide", "both"])
-def test_the_twin_changes_the_same(twin: Drawing, narrow: float, wide: float, unknown: int) -> None:
+@pytest.mark.parametrize("rough", [False, True], ids=["fine", "rough"])
+def test_the_twin_changes_the_same(twin: Drawing, narrow: float, wide: float, unknown: int, rough: bool) -> None:
     made, by = atoms(200, narrow, wide), np.zeros((4, 200))
     by[unknown] = np.random.default_rng(1).uniform(-1, 1, 200)
-    close(twin.change(*made, *by, ROWS, COLUMNS), HOST.change(*made, *by, ROWS, COLUMNS))
+    close(twin.change(*made, *by, ROWS, COLUMNS, rough), HOST.change(*made, *by, ROWS, COLUMNS, rough))
 
 
 @pytest.mark.parametrize(("narrow", "wide"), WIDTHS, ids=["narrow", "wide", "both"])
-def test_the_twin_collects_the_same(twin: Drawing, narrow: float, wide: float) -> None:
+@pytest.mark.parametrize("rough", [False, True], ids=["fine", "rough"])
+def test_the_twin_collects_the_same(twin: Drawing, narrow: float, wide: float, rough: bool) -> None:
     made, image = atoms(200, narrow, wide), noise(2)
-    found, wanted = twin.collect(image, *made), HOST.collect(image, *made)
+    found, wanted = twin.collect(image, *made, rough), HOST.collect(image, *made, rough)
     for column in range(4):
         close(found[:, column], wanted[:, column])
 
 
 @pytest.mark.parametrize(("narrow", "wide"), WIDTHS, ids=["narrow", "wide", "both"])
-def test_the_twin_has_the_same_own_information(twin: Drawing, narrow: float, wide: float) -> None:
+@pytest.mark.parametrize("rough", [False, True], ids=["fine", "rough"])
+def test_the_twin_has_the_same_own_information(twin: Drawing, narrow: float, wide: float, rough: bool) -> None:
     made, weight = atoms(200, narrow, wide), np.abs(noise(3))
-    found, wanted = twin.own(weight, *made), HOST.own(weight, *made)
+    found, wanted = twin.own(weight, *made, rough), HOST.own(weight, *made, rough)
     for i in range(4):
         for k in range(4):
             size = np.sqrt(wanted[:, i, i].max() * wanted[:, k, k].max())

@@ -162,7 +162,7 @@ def edit(action: str, atom: int = -1, position: F64 | None = None) -> xr.Dataset
 
 def test_without_noise_the_atoms_are_exact() -> None:
     series = series_of(SMALL, FEW, seed=None, pixels=50)
-    assert rmsd(images(atoms_of(moved(SMALL, 0.1)), series, **QUICK), SMALL) < 0.001
+    assert rmsd(images(atoms_of(moved(SMALL, 0.1)), series, noise="poisson", **QUICK), SMALL) < 0.001
 
 
 def with_faint(share: float) -> tuple[xr.Dataset, F64]:
