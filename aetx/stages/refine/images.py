@@ -100,7 +100,7 @@ def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     takes={"atoms": ATOMS, "series": TILT_SERIES},
     gives=ATOMS,
     params=ImagesParams,
-    version=3,
+    version=4,
     forecast=_forecast,
 )
 def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, device: str) -> xr.Dataset:
