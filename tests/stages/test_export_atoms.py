@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import tracemalloc
 import warnings
 import xml.etree.ElementTree as ET
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from aetx.errors import AetxWarning, InputError
 from aetx.model import ATOMS
 from aetx.stages.export.cif import cif
-from aetx.stages.export.extxyz import extxyz
+from aetx.stages.export.extxyz import SLAB, extxyz
 from aetx.stages.export.lammps import lammps
 from aetx.stages.export.vtp import vtp
 
@@ -70,6 +71,20 @@ def test_extxyz_comes_back_through_ase_with_every_column() -> None:
     np.testing.assert_array_equal(back.arrays["inside"], atoms["inside"])
     assert "pos:angstrom" in back.info["aetx_units"]
     assert "covariance:angstrom**2" in back.info["aetx_units"]
+
+
+def test_extxyz_takes_about_what_its_forecast_says() -> None:
+    atoms = table(2 * SLAB + 1)
+    told = extxyz.forecast({"atoms": ({"atom": atoms.sizes["atom"], "axis": 3},)}, extxyz.params())
+    tracemalloc.start()
+    try:
+        made = extxyz(atoms)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.8 < told.sizes["byte"] / made.sizes["byte"] < 1.2
+    assert peak < told.memory < 3 * peak
+    assert text(made).count("\n") == atoms.sizes["atom"] + 2
 
 
 def test_positions_are_chosen_by_label_not_by_place() -> None:

@@ -6,13 +6,12 @@ import numpy as np
 import xarray as xr
 
 from aetx import __version__
-from aetx.core import stage
+from aetx.core import Forecast, InputSizes, stage
 from aetx.core.params import NoParams
 from aetx.model import ATOMS, FILE
 from aetx.stages.export._file import (
     Column,
     as_file,
-    atoms_forecast,
     columns,
     numbers,
     safe_name,
@@ -21,10 +20,20 @@ from aetx.stages.export._file import (
     warn_dropped,
 )
 
+SLAB = 10_000
+"""Atoms that are turned into text at a time: a word takes many times the bytes of its number."""
+ROW, WORDS = 330, 3000
+"""Bytes of text of one atom, and of the words that it is made of."""
 LETTERS = {"f": "R", "i": "I", "u": "I", "b": "L", "U": "S", "T": "S", "O": "S"}
 
 
-@stage("export.extxyz", takes={"atoms": ATOMS}, gives=FILE, forecast=atoms_forecast)
+def _forecast(inputs: InputSizes, _: object) -> Forecast:
+    """Return the forecast for atoms with all that is known of them: positions, widths, errors and their covariance."""
+    size = ROW * inputs["atoms"][0].get("atom", 0) + 4096
+    return Forecast({"byte": size}, memory=3 * size + SLAB * WORDS, seconds=size * 5e-8)
+
+
+@stage("export.extxyz", takes={"atoms": ATOMS}, gives=FILE, forecast=_forecast)
 def extxyz(atoms: xr.Dataset, params: NoParams) -> xr.Dataset:  # noqa: ARG001 - every stage has it
     """Atoms with every per-atom column, vectors and tensors too, as extended XYZ.
 
@@ -36,11 +45,14 @@ def extxyz(atoms: xr.Dataset, params: NoParams) -> xr.Dataset:  # noqa: ARG001 -
     kept, dropped = columns(atoms, text=True)
     warn_dropped("extXYZ", dropped)
     every = [Column("pos", position, "angstrom"), Column("id", ids[:, None], "1"), *kept]
-    layout, cells = ["species:S:1"], [symbols(species)]
-    for column in every:
-        layout.append(f"{safe_name(column.name)}:{LETTERS[column.values.dtype.kind]}:{column.values.shape[1]}")
-        cells += [numbers(np.ascontiguousarray(part)) for part in column.values.T]
+    layout = ["species:S:1"]
+    layout += [f"{safe_name(one.name)}:{LETTERS[one.values.dtype.kind]}:{one.values.shape[1]}" for one in every]
     units = " ".join(f"{safe_name(column.name)}:{column.units}" for column in every)
     head = f'Properties={":".join(layout)} aetx_units="{units}" aetx_version={__version__} pbc="F F F"'
-    rows = (" ".join(row) for row in zip(*cells, strict=True))
-    return as_file(("\n".join([str(len(species)), head, *rows]) + "\n").encode(), ".extxyz")
+    pieces = [f"{len(species)}\n{head}\n".encode()]
+    for start in range(0, len(species), SLAB):
+        some = slice(start, start + SLAB)
+        cells = [symbols(species[some])]
+        cells += [numbers(np.ascontiguousarray(part)) for one in every for part in one.values[some].T]
+        pieces.append("".join(" ".join(row) + "\n" for row in zip(*cells, strict=True)).encode())
+    return as_file(b"".join(pieces), ".extxyz")
