@@ -57,7 +57,11 @@ def write_page(
         ("sha256", card.sha256),
         ("Licence", card.licence),
     ]
-    settings = [(name, str(value)) for name, value in card.training["settings"].items() if name != "sources"]
+    settings = [
+        (name, _flat(value) if isinstance(value, dict) else str(value))
+        for name, value in card.training["settings"].items()
+        if name != "sources"
+    ]
     sources = [
         (f"sources[{number}], {one['count']} pairs", _flat({**one["sets"], **one["vary"]}))
         for number, one in enumerate(card.training["settings"]["sources"])
@@ -77,7 +81,7 @@ def _flat(values: dict[str, Any]) -> str:
     def text(one: Any) -> str:
         if not isinstance(one, dict):
             return str(one)
-        return " to ".join(one["between"]) if one["between"] else " | ".join(one["among"])
+        return " to ".join(one["between"]) if "between" in one else " | ".join(one["among"])
 
     return "; ".join(f"{name}: {text(one)}" for name, one in values.items()) or "as the recipe has it"
 

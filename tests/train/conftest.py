@@ -17,6 +17,7 @@ aetx: 1
 title: A few steps over a few atoms
 name: small
 network: {form: residual, options: {width: 4, inner: 4, outer_blocks: 1, inner_blocks: 1}}
+vary: {iterations: {among: [5, 6]}}
 sources:
   - recipe: RECIPE
     count: 3

@@ -120,6 +120,8 @@ def test_a_training_file_becomes_weights_a_card_and_a_report(loaded: Loaded, mad
     page = done.report.read_text("utf-8")
     assert "Learning curves" in page
     assert "Input, output, target" in page
+    assert "dose: 7000 e/angstrom^2 to 70000 e/angstrom^2" in page
+    assert "iterations: 5 | 6" in page
     again = train(loaded, output=tmp_path / "out", pairs=made, threads=1, quiet=True)
     assert again.card.sha256 == card.sha256
 
