@@ -117,9 +117,7 @@ class Noise:
             return self.weight(tilt, model, seen).astype(np.float64) * (image.astype(np.float64) - model) ** 2
         mean = np.maximum(model.astype(np.float64), self.least) + self.offset
         count = np.maximum(image.astype(np.float64) + self.offset, 0)
-        each = mean - count
-        positive = count > 0
-        each[positive] += count[positive] * np.log(count[positive] / mean[positive])
+        each = mean - count + count * np.log(np.maximum(count, np.finfo(np.float64).tiny) / mean)
         return 2.0 / self.gain * (each if seen is None else each * seen)
 
     def deviance(self, tilt: int, image: F32, model: F32, seen: F32 | None) -> float:
