@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import multiprocessing
 import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,8 +149,6 @@ def _quiet(patience: float) -> dict[str, Any]:
 def _local(
     threads: int, memory: int, patience: float, folder: Path | None, told: Callable[[int, int], None] | None
 ) -> Iterator[Crew]:
-    from distributed import LocalCluster
-
     from aetx.run.watchdog import Watch, hearing_ends
 
     workers = threads if not memory else min(threads, memory // LEAST_WORKER)
@@ -165,7 +165,32 @@ def _local(
     with (
         dask.config.set(_quiet(patience)),
         hearing_ends() as ends,
-        LocalCluster(
+        _processes(workers, memory, patience, folder) as cluster,
+        Watch(cluster, patience=patience, advice="use --scheduler threads", told=told) as watch,
+    ):
+        try:
+            yield Crew(watch, ends)
+        except BaseException:
+            _end_workers(cluster)
+            raise
+
+
+@contextlib.contextmanager
+def _processes(workers: int, memory: int, patience: float, folder: Path | None) -> Iterator[LocalCluster]:
+    """Start worker processes on this machine; where they do not start in time, tell so and leave none."""
+    from distributed import LocalCluster
+
+    before = {one.pid for one in multiprocessing.active_children()}
+
+    def kill() -> None:
+        for one in multiprocessing.active_children():
+            if one.pid not in before:
+                one.kill()
+
+    late = threading.Timer(patience, kill)
+    late.start()
+    try:
+        cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
@@ -174,14 +199,15 @@ def _local(
             memory_limit=memory // workers if memory else 0,
             local_directory=str(folder) if folder else None,
             silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Watch(cluster, patience=patience, advice="use --scheduler threads", told=told) as watch,
-    ):
-        try:
-            yield Crew(watch, ends)
-        except BaseException:
-            _end_workers(cluster)
-            raise
+        )
+    except (RuntimeError, TimeoutError, OSError) as error:
+        kill()
+        found, fix = f"worker processes that did not start ({error})", "run again, or use --scheduler threads"
+        raise EnvironmentFault(Problem("run", "scheduler", found, "worker processes", fix)) from error
+    finally:
+        late.cancel()
+    with cluster:
+        yield cluster
 
 
 def _end_workers(cluster: LocalCluster) -> None:

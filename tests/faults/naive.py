@@ -157,7 +157,7 @@ def _run(output: Path, seed: int) -> int:
     made = tiny.make(params=tiny.MakeParams(edge=20, seed=seed))
     (output / ".aetx-tmp").mkdir(parents=True, exist_ok=True)
     (output / ".aetx-output").touch()
-    for name, one in (("made", made), ("smooth", made + time.time())):
+    for name, one in (("made", made), ("smooth", made + time.time() % 1000)):
         one.to_zarr(output / "results" / f"{name}.zarr", mode="w", consolidated=False)
         time.sleep(1.5)
     return 0

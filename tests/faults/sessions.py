@@ -40,6 +40,8 @@ SURROUNDINGS: Mapping[str, Mapping[str, str]] = {
     "an open umask": {"UMASK": "000"},
     "a slash behind the path": {"SLASH": "1"},
     "a path with a detour": {"DETOUR": "1"},
+    "a clock that was a day ahead": {"AHEAD": "86400"},
+    "a clock that was ten years behind": {"AHEAD": "-315360000"},
 }
 MARKUP = (
     "<script>alert(1)</script>",
@@ -98,7 +100,8 @@ def surround(
                 found.wrong.append(f"{name}: ended with {done.returncode}: {done.stderr[-200:]}")
             times = {str(one): one.stat().st_mtime_ns for one in output.rglob("aetx-manifest.json")}
             if turn == 0:
-                before = times
+                _shift(output, float(changes.get("AHEAD", "0")))
+                before = {str(one): one.stat().st_mtime_ns for one in output.rglob("aetx-manifest.json")}
             elif times != before:
                 found.wrong.append(f"{name}: a second run made results again")
         made = digests(output, "run")
@@ -107,6 +110,13 @@ def surround(
             found.wrong.append(f"{name}: other numbers")
         found.tried += 1
     return found
+
+
+def _shift(output: Path, seconds: float) -> None:
+    """Give every file the time that a clock so many seconds ahead would have given it."""
+    for one in output.rglob("*") if seconds else ():
+        then = one.stat().st_mtime + seconds
+        os.utime(one, (then, then))
 
 
 def interrupt(
