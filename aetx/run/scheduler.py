@@ -11,6 +11,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 
 import dask
 
-from aetx.errors import EnvironmentFault, Problem, RecipeError
+from aetx.errors import AetxWarning, EnvironmentFault, Problem, RecipeError
 from aetx.recipe.plan import Slurm
 from aetx.store import disk
 
@@ -73,7 +74,7 @@ def computing(
     Parameters
     ----------
     scheduler
-        ``threads``; ``local`` for worker processes on this machine, which listen on loopback only; ``slurm`` for jobs
+        ``threads``; ``local`` for worker processes on this machine, encrypted and on loopback only; ``slurm`` for jobs
         of a batch system, encrypted; or the address of a dask scheduler, ``tls://host:port`` or ``tcp://host:port``.
     threads
         Blocks in flight on this machine.
@@ -180,6 +181,7 @@ def _processes(workers: int, memory: int, patience: float, folder: Path | None) 
     """Start worker processes on this machine; where they do not start in time, tell so and leave none."""
     from distributed import LocalCluster
 
+    security = _private_key()
     before = {one.pid for one in multiprocessing.active_children()}
 
     def kill() -> None:
@@ -195,6 +197,8 @@ def _processes(workers: int, memory: int, patience: float, folder: Path | None) 
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
+            protocol="tls://" if security else "tcp://",
+            security=security,
             dashboard_address=None,
             memory_limit=memory // workers if memory else 0,
             local_directory=str(folder) if folder else None,
@@ -208,6 +212,18 @@ def _processes(workers: int, memory: int, patience: float, folder: Path | None) 
         late.cancel()
     with cluster:
         yield cluster
+
+
+def _private_key() -> Security | None:
+    """Return a key for this run alone, without which whoever may use this machine could use its workers."""
+    from distributed.security import Security
+
+    try:
+        return Security.temporary()
+    except ImportError:
+        words = "without the package cryptography other users of this machine can reach the workers of this run: "
+        warnings.warn(words + "pip install 'aetx[cluster]', or use --scheduler threads", AetxWarning, stacklevel=2)
+        return None
 
 
 def _end_workers(cluster: LocalCluster) -> None:

@@ -6,6 +6,7 @@ import dask
 import dask.array as da
 import psutil
 import pytest
+from distributed import Client
 from distributed.scheduler import KilledWorker
 
 from aetx.errors import EnvironmentFault, RecipeError
@@ -32,13 +33,19 @@ def test_a_cluster_that_does_not_answer_is_an_error_in_words() -> None:
         pass
 
 
-def test_a_local_cluster_listens_on_loopback_only() -> None:
-    with computing("local", 1, 0):
+def test_a_local_cluster_listens_on_loopback_only_and_to_its_own_run_only() -> None:
+    pytest.importorskip("cryptography")
+    with computing("local", 1, 0) as crew:
         assert int(da.ones(10, chunks=5).sum().compute()) == 10
         processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
         listening = [
             one.laddr.ip for each in processes for one in each.net_connections("inet") if one.status == "LISTEN"
         ]
+        assert crew.watch is not None
+        address = crew.watch.scheduler_info()["address"]
+        assert address.startswith("tls://")
+        with pytest.raises((OSError, TypeError)):
+            Client(address.replace("tls:", "tcp:"), timeout="2s").close()
     assert listening
     assert set(listening) <= {"127.0.0.1", "::1"}
 
