@@ -3,7 +3,8 @@
 ``python -m tests.benchmarks.scale [--sizes 64 96 144] [--memory 4GB] [--large 8]``. A particle is simulated, imaged,
 reconstructed, smoothed, traced, refined, put on a lattice, strained and exported, at each size in a process of its
 own. Every step must stay below what was forecast for it and below the memory; the forecast should be no more than 2.5
-times what was measured. With ``--large`` a volume of so many GB, with a film of atoms across it, is smoothed and
+times what was measured. What each step would take for 2048^3 voxels and ten million atoms is told from fits of the
+table. With ``--large`` a volume of so many GB, with a film of atoms across it, is smoothed and
 traced in an eighth of its size.
 """
 
@@ -16,13 +17,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 STEP = 0.358
+EDGE, ATOMS = 2048, 1e7
+"""Voxels to the edge, and atoms, of the table on paper."""
+OF_ATOMS = ("truth", "sites", "atoms", "lattice", "strain", "atoms.extxyz")
+"""Steps whose work is that of atoms, not of voxels."""
 GENEROUS = 2.5
 """A forecast may be so many times what is measured."""
 SIGMA, SPACING, FILM = 1.2, 8, 0.1
@@ -64,6 +72,41 @@ def run(folder: Path, whole: dict[str, Any], memory: str) -> tuple[int, list[dic
     record = folder / "out" / "aetx-run.json"
     steps = json.loads(record.read_text(encoding="utf-8"))["steps"] if record.exists() else []
     return done.returncode, [one for one in steps if one["state"] == "computed"], done.stderr[-500:]
+
+
+def on_paper(table: Mapping[int, Sequence[Mapping[str, Any]]], atoms: int, folder: Path) -> list[str]:
+    """Return what each step would take at `EDGE` voxels to the edge, or `ATOMS` atoms, by the table.
+
+    Processor time and memory are fitted as a constant and a part that grows as the volume, which is how the atoms grow
+    as well; the forecast is that of ``aetx plan``. `atoms` are those at the largest size of the table.
+    """
+    (folder / "large.yaml").write_text(json.dumps(recipe(EDGE)), encoding="utf-8")
+    command = [sys.executable, "-m", "aetx", "plan", str(folder / "large.yaml"), "--output", str(folder / "out")]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    plan = json.loads(done.stdout)["plan"][0]
+    sizes, largest = np.array(list(table), float) ** 3, max(table) ** 3
+    lines = [f"{'on paper':24} {'at':>12} {'core hours':>11} {'GB':>7} {'GB forecast':>12} {'fit off by':>11}"]
+    hours, most = 0.0, 0.0
+    for step in plan["steps"]:
+        rows = [next(one for one in steps if one["name"] == step["name"]) for steps in table.values()]
+        of_atoms = step["name"] in OF_ATOMS
+        work = largest * ATOMS / atoms if of_atoms else float(EDGE) ** 3
+        seconds, off = _grown(sizes, [one["cpu_seconds"] for one in rows], work)
+        memory, _ = _grown(sizes, [one["peak_bytes"] / 1e9 for one in rows], work)
+        hours, most = hours + seconds / 3600, max(most, step["memory"] / 1e9)
+        at = f"{ATOMS:.0e} atoms" if of_atoms else f"{EDGE}^3"
+        told = f"{seconds / 3600:11.2f} {memory:7.1f} {step['memory'] / 1e9:12.1f} {100 * off:9.0f} %"
+        lines.append(f"{step['name']:24} {at:>12} {told}")
+    disk = plan["disk"] / 1e9
+    return [*lines, f"a machine for it: {most:.0f} GB of memory, {disk:.0f} GB of disk, {hours:.0f} hours of one core"]
+
+
+def _grown(sizes: NDArray[np.float64], values: Sequence[float], work: float) -> tuple[float, float]:
+    """Fit a constant and a part that grows with size, each value by its share; return it at `work`, and the misfit."""
+    measured = np.maximum(np.array(values), 1e-3)
+    matrix = np.column_stack([np.ones_like(sizes), sizes]) / measured[:, None]
+    constant, slope = nnls(matrix, np.ones_like(sizes))[0]
+    return float(constant + slope * work), float(np.abs((constant + slope * sizes) / measured - 1).max())
 
 
 def film_in_noise(path: Path, gigabytes: float) -> int:
@@ -110,8 +153,8 @@ def main() -> int:
     arguments.add_argument("--memory", default="4GB")
     arguments.add_argument("--large", type=float, default=0.0, help="GB of a volume that goes through an eighth of it")
     given = arguments.parse_args()
-    wrong, ratios = [], []
-    print(f"{'pixels':>7} {'step':18} {'s':>8} {'peak MB':>8} {'forecast MB':>12} {'ratio':>6}")
+    wrong, ratios, table, atoms = [], [], dict[int, list[dict[str, Any]]](), 0
+    print(f"{'pixels':>7} {'step':18} {'s':>8} {'core s':>8} {'peak MB':>8} {'forecast MB':>12} {'ratio':>6}")
     with tempfile.TemporaryDirectory(prefix="aetx-scale-") as place:
         for size in [*given.sizes, *([0] if given.large else [])]:
             begin, folder = time.monotonic(), Path(place, str(size))
@@ -120,12 +163,18 @@ def main() -> int:
                 ratio = step["forecast_bytes"] / max(step["peak_bytes"], 1)
                 ratios.append(ratio)
                 peak, told = step["peak_bytes"] / 1e6, step["forecast_bytes"] / 1e6
-                print(f"{size:7} {step['name']:18} {step['seconds']:8.2f} {peak:8.0f} {told:12.0f} {ratio:6.2f}")
+                spent = f"{step['seconds']:8.2f} {step['cpu_seconds']:8.2f}"
+                print(f"{size:7} {step['name']:18} {spent} {peak:8.0f} {told:12.0f} {ratio:6.2f}")
                 if ratio < 1:
                     wrong.append(f"{size}: {step['name']} took {peak:.0f} MB, forecast were {told:.0f} MB")
             print(f"{size:7} ended with {code} after {time.monotonic() - begin:.0f} s {words * bool(code)}", flush=True)
+            if size and not code:
+                told = json.loads((folder / "out" / "aetx-run.json").read_text(encoding="utf-8"))
+                table[size], atoms = steps, int(told["numbers"]["atoms"])
             if code not in (0, 4):
                 wrong.append(f"{size}: ended with {code}: {words}")
+        if len(table) > 1:
+            print("\n".join(on_paper(table, atoms, Path(place))))
     if not ratios:
         print("no step ran: what does not fit the memory is refused before it starts")
         return int(bool(wrong))

@@ -69,17 +69,23 @@ class Traced:
     wrong: list[str] = field(default_factory=list)
 
 
-def trace(cases: Mapping[str, Case], folder: Path, function: str = COMMAND) -> Traced:
-    """Put cases to the command line, and read every call to the system that was made for them."""
-    strace = shutil.which("strace")
+STRACE = shutil.which("strace")
+
+
+def trace(cases: Mapping[str, Case], folder: Path, function: str = COMMAND, strace: str | None = STRACE) -> Traced:
+    """Put cases to the command line, and read every call to the system that was made for them.
+
+    Without strace those calls are read that Python knows of.
+    """
     log = folder / "calls"
-    found = Traced(tracer="strace" if strace else "no strace here: canaries and unchanged folders only")
+    found = Traced(tracer="strace" if strace else "no strace here: what libraries of C open goes unseen")
     watch = (
         [strace, "-f", "-qq", "--seccomp-bpf", "-s", "400", "-e", f"trace={CALLS}", "-o", str(log)] if strace else []
     )
-    with Server(watch) as server:
+    log.touch()
+    with Server(watch, None if strace else log) as server:
         _ask_once(server, folder)
-        begin = log.stat().st_size if strace else 0
+        begin = log.stat().st_size
         for number, (name, case) in enumerate(cases.items()):
             place = folder / f"case{number}"
             place.mkdir()
@@ -88,12 +94,11 @@ def trace(cases: Mapping[str, Case], folder: Path, function: str = COMMAND) -> T
             found.wrong += [f"{name}: {one}" for one in outcome.wrong]
             if list(place.rglob("CANARY")):
                 found.wrong.append(f"{name}: it ran code")
-            if strace:
-                with log.open(errors="replace") as file:
-                    file.seek(begin)
-                    calls = file.read()
-                    begin = file.tell()
-                found.wrong += [f"{name}: {one}" for one in _suspicious(calls, place)]
+            with log.open(errors="replace") as file:
+                file.seek(begin)
+                calls = file.read()
+                begin = file.tell()
+            found.wrong += [f"{name}: {one}" for one in _suspicious(calls, place)]
     return found
 
 

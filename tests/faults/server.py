@@ -26,8 +26,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.faults.hearing import hear_calls
+
 ROOT = Path(__file__).parents[2]
 COMMAND = "aetx.cli:execute"
+HEARD = "AETX_FAULTS_CALLS"
 PRELOADED = (
     "aetx.cli",
     "aetx.io",
@@ -75,13 +78,17 @@ class Answer:
 
 
 class Server:
-    """The process that forks; one question at a time. `before` is a command that runs it, such as strace."""
+    """The process that forks; one question at a time.
 
-    def __init__(self, before: Sequence[str] = ()) -> None:
-        self.before = tuple(before)
+    `before` is a command that runs it, such as strace; `calls` a file for what Python says of the calls of children.
+    """
+
+    def __init__(self, before: Sequence[str] = (), calls: Path | None = None) -> None:
+        self.before, self.calls = tuple(before), calls
 
     def __enter__(self) -> Server:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "AETX_FAULTS": "1"}
+        environment |= {HEARD: str(self.calls)} if self.calls else {}
         self.process = subprocess.Popen(
             [*self.before, sys.executable, "-m", "tests.faults.server"],
             cwd=ROOT,
@@ -173,6 +180,8 @@ def _child(question: dict[str, Any], words: list[Path]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (mapped + question["memory"],) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (question["seconds"],) * 2)
+    if HEARD in os.environ:
+        hear_calls(Path(os.environ[HEARD]))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(question["seconds"] * 6)
     name, _, attribute = question["function"].partition(":")

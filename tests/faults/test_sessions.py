@@ -34,6 +34,20 @@ def test_a_flipped_byte_in_any_file_of_a_run_is_found(tmp_path: Path) -> None:
     assert found.tried > 50
 
 
+def test_without_a_tracer_what_python_opens_and_runs_is_seen(tmp_path: Path) -> None:
+    names = ("R01 tag that calls", "T12 FileName absolute")
+    cases = {name: {**PAYLOADS, **ESCAPES}[name] for name in names}
+    for turn, function, seen in (
+        (0, "load_all", "execve(touch CANARY)"),
+        (1, "follow_all", 'openat(AT_FDCWD, "/etc/passwd"'),
+    ):
+        (tmp_path / str(turn)).mkdir()
+        wrong = trace(cases, tmp_path / str(turn), f"tests.faults.naive:{function}", strace=None).wrong
+        assert any(seen in one for one in wrong), wrong
+    (tmp_path / "aetx").mkdir()
+    assert trace(cases | MORE, tmp_path / "aetx", strace=None).wrong == []
+
+
 def test_payloads_do_not_run_and_escapes_stay_inside(tmp_path: Path) -> None:
     assert len(PAYLOADS) >= 30
     assert len(ESCAPES) >= 25
