@@ -25,7 +25,7 @@ DRIVE = "tests.run.drive"
 
 @dataclass
 class Broken:
-    """What became of the runs: how many ended well, in words, or before their fault came; the longest time to an end after a fault."""
+    """How many runs ended well, in words, or before their fault came; the longest time to an end after a fault."""
 
     well: int = 0
     told: int = 0
