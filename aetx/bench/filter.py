@@ -25,8 +25,10 @@ BRIGHT = {
     "width": "0.503 angstrom",
     "width_spread": "0.05 angstrom",
     "height_spread": "0.3",
+    "prior": "{strength: 0.4, transition: 0.1, iterations: 40}",
 }
-"""The noise of the published generator, widths and signals that vary from atom to atom."""
+"""The noise of the published generator, widths and signals that vary from atom to atom: where these and the angles are
+worse than the noise, a prior that keeps edges is best."""
 WARM = SMALL | RAW
 """A particle of some 50 atoms that no network looks at: it is loaded and compiled within a second of the first one."""
 AMORPHOUS = {"specimen": "simulate.amorphous"}
