@@ -77,22 +77,23 @@ def run(folder: Path, whole: dict[str, Any], memory: str) -> tuple[int, list[dic
 def on_paper(table: Mapping[int, Sequence[Mapping[str, Any]]], atoms: int, folder: Path) -> list[str]:
     """Return what each step would take at `EDGE` voxels to the edge, or `ATOMS` atoms, by the table.
 
-    Processor time and memory are fitted as a constant and a part that grows as the volume, which is how the atoms grow
-    as well; the forecast is that of ``aetx plan``. `atoms` are those at the largest size of the table.
+    Processor time and memory are fitted by a constant, a part that grows as the images and one that grows as the volume
+    and its atoms; the forecast is that of ``aetx plan``. What is held whole while it is small grows in the fit and not
+    in the forecast. `atoms` are those at the largest size of the table.
     """
     (folder / "large.yaml").write_text(json.dumps(recipe(EDGE)), encoding="utf-8")
     command = [sys.executable, "-m", "aetx", "plan", str(folder / "large.yaml"), "--output", str(folder / "out")]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     plan = json.loads(done.stdout)["plan"][0]
-    sizes, largest = np.array(list(table), float) ** 3, max(table) ** 3
+    edges = np.array(list(table), float)
     lines = [f"{'on paper':24} {'at':>12} {'core hours':>11} {'GB':>7} {'GB forecast':>12} {'fit off by':>11}"]
     hours, most = 0.0, 0.0
     for step in plan["steps"]:
         rows = [next(one for one in steps if one["name"] == step["name"]) for steps in table.values()]
         of_atoms = step["name"] in OF_ATOMS
-        work = largest * ATOMS / atoms if of_atoms else float(EDGE) ** 3
-        seconds, off = _grown(sizes, [one["cpu_seconds"] for one in rows], work)
-        memory, _ = _grown(sizes, [one["peak_bytes"] / 1e9 for one in rows], work)
+        edge = max(table) * (ATOMS / atoms) ** (1 / 3) if of_atoms else EDGE
+        seconds, off = _grown(edges, [one["cpu_seconds"] for one in rows], edge)
+        memory, _ = _grown(edges, [one["peak_bytes"] / 1e9 for one in rows], edge)
         hours, most = hours + seconds / 3600, max(most, step["memory"] / 1e9)
         at = f"{ATOMS:.0e} atoms" if of_atoms else f"{EDGE}^3"
         told = f"{seconds / 3600:11.2f} {memory:7.1f} {step['memory'] / 1e9:12.1f} {100 * off:9.0f} %"
@@ -101,12 +102,13 @@ def on_paper(table: Mapping[int, Sequence[Mapping[str, Any]]], atoms: int, folde
     return [*lines, f"a machine for it: {most:.0f} GB of memory, {disk:.0f} GB of disk, {hours:.0f} hours of one core"]
 
 
-def _grown(sizes: NDArray[np.float64], values: Sequence[float], work: float) -> tuple[float, float]:
-    """Fit a constant and a part that grows with size, each value by its share; return it at `work`, and the misfit."""
+def _grown(edges: NDArray[np.float64], values: Sequence[float], edge: float) -> tuple[float, float]:
+    """Fit a constant, a square and a cube of the edge, each value by its share; return it at `edge`, and the misfit."""
     measured = np.maximum(np.array(values), 1e-3)
-    matrix = np.column_stack([np.ones_like(sizes), sizes]) / measured[:, None]
-    constant, slope = nnls(matrix, np.ones_like(sizes))[0]
-    return float(constant + slope * work), float(np.abs((constant + slope * sizes) / measured - 1).max())
+    powers = edges[:, None] ** np.array([0, 2, 3]) / edges.max() ** np.array([0, 2, 3])
+    shares = nnls(powers / measured[:, None], np.ones_like(edges))[0]
+    grown = shares @ (edge / edges.max()) ** np.array([0, 2, 3])
+    return float(grown), float(np.abs(powers @ shares / measured - 1).max())
 
 
 def film_in_noise(path: Path, gigabytes: float) -> int:
