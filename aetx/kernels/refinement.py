@@ -382,6 +382,8 @@ class Linear:
         step, state, change = self.scene.step, self.state, self.scene.drawing.change
         made = np.full(self.scene.shape, lifted, np.float32)
         for sort, members in enumerate(self.members):
+            if not members.size:
+                continue
             height, width = state.height[members] * state.scale[tilt], state.width[members] / step
             arguments = (moved[members, 0] / step, moved[members, 1] / step, height * relative[members])
             arguments = (*arguments, wider[members] / step)  # type: ignore[assignment]
@@ -399,6 +401,8 @@ class Linear:
         step, state = self.scene.step, self.state
         made = np.zeros((len(state.position), 4))
         for sort, members in enumerate(self.members):
+            if not members.size:
+                continue
             height, width = state.height[members] * state.scale[tilt], state.width[members] / step
             back, margin = self.scene.unblurred(sort, image)
             found = self.scene.drawing.collect(
