@@ -34,6 +34,8 @@ LEAST_WORKER = 1_500_000_000
 """Bytes below which a worker process that has loaded torch is paused for ever."""
 PATIENCE = 300.0
 """Seconds for which a run waits for workers that are lost, paused, silent or yet to come."""
+NO_PAGES = "127.0.0.1:0"
+"""Where a scheduler listens for browsers, which it does without pages to show, too: any port that is free, for here."""
 ANSWER = "10s"
 """For how long a scheduler may keep a client waiting."""
 
@@ -200,6 +202,7 @@ def _processes(workers: int, memory: int, patience: float, folder: Path | None) 
             protocol="tls://" if security else "tcp://",
             security=security,
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": NO_PAGES},
             memory_limit=memory // workers if memory else 0,
             local_directory=str(folder) if folder else None,
             silence_logs=logging.CRITICAL,
@@ -316,7 +319,7 @@ def _slurm(
                 log_directory=str(place),
                 death_timeout=max(60, round(patience)),
                 job_script_prologue=["umask 077", "export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE"],
-                scheduler_options={"dashboard": False, "dashboard_address": None},
+                scheduler_options={"dashboard": False, "dashboard_address": NO_PAGES},
                 silence_logs="critical",
             )
         except (OSError, ValueError, RuntimeError) as error:

@@ -1,5 +1,7 @@
 """Schedulers refuse what cannot work, listen on loopback only, and tell of dead workers in words."""
 
+import socket
+from contextlib import suppress
 from types import SimpleNamespace
 
 import dask
@@ -48,6 +50,16 @@ def test_a_local_cluster_listens_on_loopback_only_and_to_its_own_run_only() -> N
             Client(address.replace("tls:", "tcp:"), timeout="2s").close()
     assert listening
     assert set(listening) <= {"127.0.0.1", "::1"}
+
+
+def test_a_port_that_others_listen_on_is_in_nobodys_way() -> None:
+    pytest.importorskip("cryptography")
+    with socket.socket() as taken:
+        with suppress(OSError):  # others may have it already
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        with computing("local", 1, 0):
+            assert int(da.ones(4, chunks=2).sum().compute()) == 4
 
 
 def test_threads_are_as_many_as_asked_for() -> None:
