@@ -47,11 +47,12 @@ def recipe(pixels: int) -> dict[str, Any]:
             "params": {"smallest": f"{diameter} angstrom", "largest": f"{1.05 * diameter} angstrom"},
         },
         {
-            "name": "series",
+            "name": "expected",
             "stage": "simulate.images",
             "from": "truth",
             "params": {"tilts": 21, "pixels": pixels, "pixel_size": f"{STEP} angstrom", "profile": "kirkland"},
         },
+        {"name": "series", "stage": "simulate.acquisition", "from": "expected", "params": {"dose": "1e4 e/angstrom^2"}},
         {"name": "volume", "stage": "reconstruct.resire", "from": "series", "params": {"iterations": 30}},
         {"name": "smooth", "stage": "augment.gaussian", "from": "volume", "params": {"width": "0.3 angstrom"}},
         {"name": "traced", "stage": "trace.peaks", "from": "smooth", "params": {"separation": "1.6 angstrom"}},
