@@ -43,6 +43,8 @@ CLEARLY = 1.5
 """Ratio of the heights of two atoms that are too close from which the higher one stays where it is."""
 CALM = 4
 """Every how many rounds sites are doubted though others still change."""
+HALVINGS = 3
+"""How often sites that were doubted together, and should not have been, are halved before they are left alone."""
 MANY = 0.5
 """Part of the atoms near a site that changes, from which all are fitted with their images, not these alone."""
 
@@ -151,7 +153,7 @@ class _Search:
         self.asked |= {int(state.number[i]) for i in out}
         return self._without(state.number[out])
 
-    def _without(self, numbers: I64) -> list[Entry]:
+    def _without(self, numbers: I64, halvings: int = HALVINGS) -> list[Entry]:
         """Take out sites and keep what the images ask for again; a half at a time where all at once leads astray."""
         at = {number: i for i, number in enumerate(self.fitted.state.number.tolist())}
         out = [at[number] for number in numbers.tolist() if number in at]
@@ -164,7 +166,9 @@ class _Search:
         self._settle(grown, np.concatenate([self.fitted.state.position[out], _places(new)]))
         if self.deviates > before.deviates + len(gone) * self.terms.rules.significance**2:
             vars(self).update(vars(before))
-            return self._without(numbers[::2]) + self._without(numbers[1::2]) if len(numbers) > 1 else []
+            if len(numbers) == 1 or not halvings:
+                return []
+            return self._without(numbers[::2], halvings - 1) + self._without(numbers[1::2], halvings - 1)
         self.asked |= {one.number for one in gone}
         self._judge()
         other = self._relabel()
