@@ -122,7 +122,7 @@ def fail_everywhere(
         judge(server, folder, "failing", words, expected, found, how)
     for most in limits:
         judge(server, folder, "short", [str(folder / f"s{most}"), str(most)], expected, found)
-    for most in (16, 32) if limits else ():
+    for most in (16, 32) if limits and every == 1 else ():
         judge(server, folder, "few_files", [str(folder / f"n{most}"), str(most)], expected, found)
     return found
 

@@ -39,8 +39,7 @@ def test_there_are_more_than_sixty_of_them() -> None:
     assert len(GOOD) >= 60
 
 
-def test_a_naive_reader_fails_this_test(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mutants, "READ", "tests.faults.naive:read_mutants")
-    herd = mutants.mutate("NPY", 40, tmp_path, server)
+def test_a_naive_reader_fails_this_test(server: Server, tmp_path: Path) -> None:
+    herd = mutants.mutate("NPY", 40, tmp_path, server, read="tests.faults.naive:read_mutants")
     assert len(herd.faults) > 2
     assert herd.read > 2
