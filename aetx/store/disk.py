@@ -19,6 +19,8 @@ from aetx.errors import EnvironmentFault, Problem
 _AT_FDCWD = -100
 _EXCHANGE = 2
 _BLOCK = 1 << 18
+ROOT = "zarr.json"
+"""The file without which no program opens a store."""
 _ADVICE = {
     errno.ENOSPC: "free some space, or choose another output",
     errno.EDQUOT: "the quota is used up: free some space, or choose another output",
@@ -164,10 +166,15 @@ def exchange(first: Path, second: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder of ours; of a symlink only the link."""
+    """Remove a file or a folder of ours; of a symlink only the link.
+
+    Of a store the root goes first, which takes no open file: one of which a kill or a lack of open files leaves a part
+    can be opened by no program.
+    """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     else:
+        (path / ROOT).unlink(missing_ok=True)
         shutil.rmtree(path)
 
 

@@ -18,11 +18,11 @@ from dask.core import flatten
 from aetx.errors import InputError, Problem, RecipeError
 from aetx.model import kind_of
 from aetx.store import disk
+from aetx.store.disk import ROOT
 from aetx.store.folder import SCRATCH, forget_swap, note_swap
 from aetx.store.layout import Layout, lay_out
 from aetx.store.opening import MANIFEST, Manifest, manifest
 
-ROOT = "zarr.json"
 Blocks = Callable[[int, int], None]
 
 

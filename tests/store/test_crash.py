@@ -1,8 +1,10 @@
 """Death at every step on the file system: afterwards a store is the old one, the new one, or not there."""
 
+import contextlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -108,6 +110,18 @@ def found(folder: Path) -> str:
     return key
 
 
+def opens_in_part(folder: Path) -> list[str]:
+    """Return the stores in the folder for unfinished things that another program opens and of which a part is gone."""
+    partial = []
+    for root in (folder / ".aetx-tmp").glob("*/zarr.json"):
+        with warnings.catch_warnings(), contextlib.suppress(OSError, KeyError, ValueError):
+            warnings.simplefilter("ignore")
+            one = xr.open_zarr(root.parent, consolidated=True).load()
+            whole = [all(np.array_equal(one[name], volume(seed)[name]) for name in one.variables) for seed in (1, 2)]
+            partial += [root.parent.name] * (not any(whole))
+    return partial
+
+
 def prepared(folder: Path) -> None:
     claim_output(folder)
     write(volume(1), folder / "results" / "v.zarr", key="old", record={}, scratch=folder / ".aetx-tmp")
@@ -123,6 +137,7 @@ def test_a_run_that_dies_leaves_nothing_that_looks_finished(tmp_path: Path, firs
     for folder in deaths(tmp_path, (lambda _: None) if first else prepared, careful, every):
         points += every
         assert found(folder) in (("", "new") if first else ("old", "new"))
+        assert opens_in_part(folder) == []
         careful(folder)
         assert found(folder) == "new"
         assert not (folder / ".aetx-lock").exists()

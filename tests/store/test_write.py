@@ -1,8 +1,10 @@
 """Stores keep every value, are complete or absent, and say of themselves what they hold."""
 
+import errno
 import json
 import os
 import pickle
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +256,28 @@ def test_what_refuses_at_the_last_moment_publishes_nothing(tmp_path: Path) -> No
     with pytest.raises(RuntimeError, match="changed"):
         write(volume(), tmp_path / "v.zarr", key="k", record={}, before=changed)
     assert [one.name for one in tmp_path.rglob("*")] == [".aetx-tmp"]
+
+
+@pytest.mark.parametrize("spare", [1, 3, 4])
+def test_what_cannot_be_removed_for_want_of_open_files_cannot_be_opened_either(tmp_path: Path, spare: int) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def exhausted() -> None:
+        handle = os.dup(0)
+        os.close(handle)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (handle + spare, before[1]))
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    try:
+        with pytest.raises(EnvironmentFault, match="ulimit -n"):
+            write(volume(), tmp_path / "v.zarr", key="k", record={}, before=exhausted)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    left = list((tmp_path / ".aetx-tmp").iterdir())
+    assert left
+    for one in left:
+        with pytest.raises(FileNotFoundError):
+            xr.open_zarr(one)
 
 
 @pytest.mark.parametrize("stands", ["file", "folder", "link", "zarr"])
