@@ -57,7 +57,7 @@ def test_a_second_run_is_told_who_holds_the_output(tmp_path: Path) -> None:
 
 
 def test_of_many_runs_at_once_exactly_one_writes(tmp_path: Path) -> None:
-    racers = [holder(tmp_path, 4) for _ in range(6)]
+    racers = [holder(tmp_path, 60) for _ in range(6)]
     lines = [first_line(racer).split()[0] for racer in racers]
     for racer in racers:
         racer.kill()
