@@ -79,17 +79,18 @@ def brightened(scene: Scene, begin: State, free: Free, noise: Noise, prior: Prio
     return fit(scene, lit, level, noise, BRIGHTEN, prior, begin).state
 
 
-def loose(free: Free, wishes: Mapping[str, Freedom], prior: Prior, relative: F64) -> tuple[Free, Prior]:
+def loose(free: Free, wishes: Mapping[str, Freedom], prior: Prior, relative: F64 | None = None) -> tuple[Free, Prior]:
     """Return what is fitted while sites are searched: heights of each atom, if they may, about as alike as they look.
 
     Heights that are held equal where they are not drive atoms from their places; heights that are held by nothing let
-    false atoms live. `relative` are the heights over that of their sort, NaN where they are not known.
+    false atoms live. `relative` are the heights over that of their sort, NaN where they are not known; without them
+    atoms are taken to be moderately alike.
     """
     free = begun(free, wishes)
     if wishes["heights"] not in ("auto", "each"):
         return free, prior
-    known = relative[np.isfinite(relative)]
-    spread = 1.4826 * float(np.median(np.abs(known - np.median(known)))) if known.size else SPREADS[0]
+    known = np.zeros(0) if relative is None else relative[np.isfinite(relative)]
+    spread = 1.4826 * float(np.median(np.abs(known - np.median(known)))) if known.size else SPREADS[1]
     return replace(free, heights="each"), replace(prior, height=float(np.clip(spread, SPREADS[0], SPREADS[-1])))
 
 

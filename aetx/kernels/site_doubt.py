@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from aetx.kernels.site_growth import AROUND, CLOSER, WHOLE, Entry, Patch, Terms,
 
 AFRESH = Plan(rounds=6, inner=12, tolerance=0.003)
 """How far the others are fitted without the sites that are doubted: one of two that share an atom has far to go."""
+AS_BEFORE = 0.15
+"""How far from a doubted site, in separations, the images may ask for it again with nothing to mend."""
 ASTRAY = 2.0
 """How far from a doubted site the images are asked what is there, in separations."""
 ALARMS = 8
@@ -55,10 +57,19 @@ def low(values: F64, sort: I64, deviations: float) -> NDArray[np.bool_]:
     return found
 
 
-def doubted(
-    terms: Terms, fitted: Fitted, relative: F64, out: list[int], next_number: int
-) -> tuple[State, list[Entry], list[Entry]]:
-    """Take out some sites, but not all, and return the atoms that the images ask for again.
+@dataclass(frozen=True)
+class Change:
+    """What the images ask for about one site: that it goes, or stands elsewhere, and what comes beside it."""
+
+    gone: I64
+    """Ids of atoms that are taken out."""
+    come: State
+    """Atoms that are put in."""
+    entries: tuple[Entry, ...]
+
+
+def doubted(terms: Terms, fitted: Fitted, relative: F64, out: list[int], next_number: int) -> list[Change]:
+    """Take out some sites, but not all, and return what would have to change, in order of the sites.
 
     Two sites that share one atom, and an atom that sits astray between its place and another, look like this: no
     small move mends them. What is asked for at the same place is the same atom, and no change.
@@ -69,30 +80,41 @@ def doubted(
     patch = Patch.near(terms, fitted, rest, gone.position, AROUND * rules.separation)
     again = patch.fitted(terms, AFRESH)
     grown, entries = added(terms, again, np.zeros((0, 3)), next_number, gone.position, ASTRAY)
-    place = np.reshape([one.position for one in entries], (-1, 3))
-    number, sort, height = grown.number.copy(), grown.sort.copy(), grown.height.copy()
-    first, usual = len(number) - len(entries), median_of_sort(state.height, state.sort)[out]
-    same = np.zeros(len(out), bool)
-    fresh = np.ones(len(entries), bool)
-    if len(place):
-        away, which = (np.asarray(one) for one in cKDTree(place).query(gone.position))
-        for i in np.argsort(away, kind="stable"):
-            if away[i] < CLOSER * rules.separation and fresh[which[i]]:
-                same[i], fresh[which[i]] = True, False
-                number[first + which[i]], sort[first + which[i]] = gone.number[i], gone.sort[i]
-                height[first + which[i]] = usual[i]
-    beside = fresh & near_any(place, place[~fresh], rules.separation)  # what the hole of another left over
-    fresh &= ~beside
-    moved = near_any(gone.position, place[fresh], rules.separation)
+    asked = grown.of_atoms(slice(len(rest.position), None))
+    same, away = _pairs(gone.position, asked.position, CLOSER * rules.separation)
+    fresh = np.setdiff1d(np.arange(len(entries)), same)
+    beside = near_any(asked.position[fresh], asked.position[same[same >= 0]], rules.separation)
+    fresh = fresh[~beside]  # what the hole of another left over is no atom
+    moved = near_any(gone.position, asked.position[fresh], rules.separation)
     missed = missed_by(terms.scene, fitted.state, gone.position, fitted.models, again.models, terms.noise)
-    back = np.flatnonzero(~same & ~moved & (missed > rules.significance**2))
-    grown = replace(grown, number=number, sort=sort, height=height)
-    grown = grown.of_atoms(np.delete(np.arange(len(number)), first + np.flatnonzero(beside)))
-    grown = joined(grown, gone.of_atoms(back))
-    same[back] = True
+    lost = (same < 0) & (moved | (missed <= rules.significance**2))
+    astray = (same >= 0) & (away > AS_BEFORE * rules.separation)
+    owner = np.asarray(cKDTree(gone.position).query(asked.position[fresh])[1])
+    usual = median_of_sort(state.height, state.sort)[out]
     text = "stood low among the others, and the images do not ask for it again"
-    removed = [entry("removed", text, gone, i, relative[out[i]]) for i in map(int, np.flatnonzero(~same))]
-    return grown, removed, [one for one, new in zip(entries, fresh, strict=True) if new]
+    changes = []
+    for i in range(len(out)):
+        come, entries_here = asked.of_atoms(fresh[owner == i]), [entries[k] for k in fresh[owner == i]]
+        if lost[i]:
+            entries_here.insert(0, entry("removed", text, gone, i, relative[out[i]]))
+        if astray[i]:
+            place = asked.position[same[i]][None]
+            come = joined(replace(gone.of_atoms([i]), position=place, height=usual[i : i + 1]), come)
+        if lost[i] or len(come.position):
+            number = gone.number[[i]] if lost[i] or astray[i] else gone.number[:0]
+            changes.append(Change(number, come, tuple(entries_here)))
+    return changes
+
+
+def _pairs(first: F64, second: F64, distance: float) -> tuple[I64, F64]:
+    """Return which of the second places is each of the first, the nearest pairs first: -1 for none, and how far."""
+    which, away = np.full(len(first), -1), np.full(len(first), np.inf)
+    if len(second):
+        apart, nearest = (np.asarray(one) for one in cKDTree(second).query(first))
+        for i in np.argsort(apart, kind="stable"):
+            if apart[i] < distance and nearest[i] not in which:
+                which[i], away[i] = nearest[i], apart[i]
+    return which, away
 
 
 def joined(first: State, second: State) -> State:

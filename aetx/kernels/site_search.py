@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,6 @@ from scipy.spatial import cKDTree
 
 from aetx.kernels.refinement import (
     F64,
-    I64,
     Fitted,
     Free,
     Noise,
@@ -25,7 +25,7 @@ from aetx.kernels.refinement import (
     median_of_sort,
     medians,
 )
-from aetx.kernels.site_doubt import doubted, doubtful
+from aetx.kernels.site_doubt import AFRESH, Change, doubted, doubtful, joined
 from aetx.kernels.site_growth import AROUND, CLOSER, Entry, Patch, Rules, Terms, added, entry, near_any, nearest_sort
 
 STIFF = Free(heights="shared", widths="shared")
@@ -148,32 +148,35 @@ class _Search:
         """Take out what stands low or close, once, and keep what the images ask for again."""
         state = self.fitted.state
         out = doubtful(self.terms, state, self.relative, self.asked)
+        if not out:
+            return []
         if len(out) == len(self.relative):
             raise NothingLeftError
         self.asked |= {int(state.number[i]) for i in out}
-        return self._without(state.number[out])
+        return self._tried(doubted(self.terms, self.fitted, self.relative, out, self.next_number))
 
-    def _without(self, numbers: I64, halvings: int = HALVINGS) -> list[Entry]:
-        """Take out sites and keep what the images ask for again; a half at a time where all at once leads astray."""
-        at = {number: i for i, number in enumerate(self.fitted.state.number.tolist())}
-        out = [at[number] for number in numbers.tolist() if number in at]
-        if not out:
+    def _tried(self, changes: list[Change], halvings: int = HALVINGS) -> list[Entry]:
+        """Change what doubts ask for, and undo it where the images are explained worse; then a half at a time."""
+        if not changes:
             return []
-        before = copy(self)
-        grown, gone, new = doubted(self.terms, self.fitted, self.relative, out, self.next_number)
-        if not gone and not new:
-            return []
-        self._settle(grown, np.concatenate([self.fitted.state.position[out], _places(new)]))
-        if self.deviates > before.deviates + len(gone) * self.terms.rules.significance**2:
+        before, state = copy(self), self.fitted.state
+        gone = np.concatenate([one.gone for one in changes])
+        rest = state.of_atoms(~np.isin(state.number, gone))
+        come = [one.come for one in changes]
+        places = [state.position[np.isin(state.number, gone)], *(one.position for one in come)]
+        self._settle(reduce(joined, come, rest), np.concatenate(places), AFRESH)
+        entries = [entry for one in changes for entry in one.entries]
+        removed = [one.number for one in entries if one.action == "removed"]
+        if self.deviates > before.deviates + len(removed) * self.terms.rules.significance**2:
             vars(self).update(vars(before))
-            if len(numbers) == 1 or not halvings:
+            if len(changes) == 1 or not halvings:
                 return []
-            return self._without(numbers[::2], halvings - 1) + self._without(numbers[1::2], halvings - 1)
-        self.asked |= {one.number for one in gone}
+            return self._tried(changes[::2], halvings - 1) + self._tried(changes[1::2], halvings - 1)
+        self.asked |= set(removed)
         self._judge()
         other = self._relabel()
         self._judge()
-        return gone + new + other
+        return entries + other
 
     @property
     def deviates(self) -> float:
@@ -187,15 +190,15 @@ class _Search:
             self._settle(state, state.position)
         return self.fitted
 
-    def _settle(self, state: State, places: F64) -> None:
+    def _settle(self, state: State, places: F64, plan: Plan | None = None) -> None:
         """Fit atoms where they change; where that is nearly everywhere, all and their images."""
-        terms, reach = self.terms, AROUND * self.terms.rules.separation
+        terms, reach, plan = self.terms, AROUND * self.terms.rules.separation, plan or self.plan
         self.next_number = max(self.next_number, int(state.number.max()) + 1)
         if near_any(state.position, places, reach).mean() > MANY:
-            self.fitted = fit(terms.scene, state, terms.free, terms.noise, self.plan, terms.prior, self.begin)
+            self.fitted = fit(terms.scene, state, terms.free, terms.noise, plan, terms.prior, self.begin)
             self.looked = None
         else:
-            self.fitted = Patch.near(terms, self.fitted, state, places, reach).fitted(terms, self.plan)
+            self.fitted = Patch.near(terms, self.fitted, state, places, reach).fitted(terms, plan)
         self.touched = [*self.touched, places]
         if self.looked is not None:
             self.looked = [*self.looked, places]

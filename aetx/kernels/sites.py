@@ -259,7 +259,7 @@ def candidates(
     significance, own = (np.concatenate([slab[k] for slab in slabs]) for k in range(2))
     near = cKDTree(state.position)
     where = peaks(significance, (significance >= least) & (own >= height))
-    places = np.stack([axes[k][where[:, k]] for k in range(3)], axis=1).reshape(-1, 3)
+    places = low + FINE * (where + between(significance, looked, where))
     z, h = significance[tuple(where.T)], own[tuple(where.T)]
     free = near.query(places)[0] >= separation if len(places) else np.zeros(0, bool)
     order = np.flatnonzero(free)[np.argsort(-z[free], kind="stable")]
@@ -268,6 +268,23 @@ def candidates(
         if all(np.linalg.norm(places[i] - places[k]) >= separation for k in kept[-400:]):
             kept.append(int(i))
     return Candidates(places[kept], z[kept], h[kept])
+
+
+def between(values: F32, known: NDArray[np.bool_], where: NDArray[np.intp]) -> F64:
+    """Return how far a parabola along each axis puts the maximum from a point of a grid, in steps, shape (points, 3).
+
+    Zero where a neighbour is beyond the grid, or not known.
+    """
+    made = np.zeros(where.shape)
+    last = np.array(values.shape) - 1
+    here = values[tuple(where.T)].astype(np.float64)
+    for axis, step in enumerate(np.eye(3, dtype=np.intp)):
+        inside = ((where - step >= 0) & (where + step <= last)).all(axis=1)
+        before, after = tuple(np.maximum(where - step, 0).T), tuple(np.minimum(where + step, last).T)
+        bend = 2.0 * here - values[before] - values[after]
+        use = inside & known[before] & known[after] & (bend > 0)
+        np.divide(0.5 * (values[after] - values[before]), bend, out=made[:, axis], where=use)
+    return np.clip(made, -0.5, 0.5)
 
 
 def peaks(values: F32, wanted: NDArray[np.bool_]) -> NDArray[np.intp]:

@@ -18,8 +18,9 @@ F64 = NDArray[np.float64]
 
 BEYOND = 5e-4
 """Part of the information about a lone atom that may lie outside its window."""
-TOLERANCE, STEPS = 3e-3, 500
-"""Residual, relative to the start, at which the equations of a random error count as solved, and the most steps."""
+TOLERANCE, STEPS = 0.02, 500
+"""Residual, relative to the start, at which the equations of a random error count as solved, which takes 0.2 % off the
+standard errors at most, and the most steps."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from aetx.kernels import site_search
 from aetx.kernels.refinement import F64, Fitted, Free, Noise, Plan, Prior, Scene, State, fit
-from aetx.kernels.site_doubt import doubted, doubtful, low
+from aetx.kernels.site_doubt import Change, doubted, doubtful, low
 from aetx.kernels.site_growth import Entry, Patch, Rules, Terms
 from aetx.kernels.site_search import STIFF, Found, heights, pruned, r_by_tilt, r_factor, search
 from tests.kernels.scenes import BACKGROUND, apart, cluster, counted, disturbed, pictures, scene_of, state_of, turned
@@ -187,11 +187,10 @@ def test_who_stands_low_is_taken_out_once_to_see_whether_the_images_ask_again() 
     terms = Terms(scene, NOISE, Rules(), STIFF, PRIOR, np.zeros((0, 3)))
     out = doubtful(terms, grown, relative, set())
     assert out == [ATOMS, 4]
-    state, removed, fresh = doubted(terms, fitted, relative, out, 99)
-    assert [one.number for one in removed] == [ATOMS]
-    assert not fresh
-    assert_array_equal(np.sort(state.number), np.arange(ATOMS))
-    assert np.linalg.norm(state.position[state.number == 4] - cluster(ATOMS)[4]) < 0.6
+    (change,) = doubted(terms, fitted, relative, out, 99)
+    assert_array_equal(change.gone, [ATOMS])
+    assert [one.action for one in change.entries] == ["removed"]
+    assert not len(change.come.position), "the true atom stays as it is"
     assert doubtful(terms, grown, relative, {4, ATOMS}) == []
 
 
@@ -203,13 +202,26 @@ def test_what_is_asked_for_elsewhere_is_another_atom_with_a_new_id() -> None:
     fitted = fit(scene, begin, STIFF, NOISE, Plan(rounds=0), PRIOR)
     terms = Terms(scene, NOISE, Rules(), STIFF, PRIOR, np.zeros((0, 3)))
     assert doubtful(terms, begin, relative, set()) == [9]
-    state, removed, fresh = doubted(terms, fitted, relative, [9], 99)
-    assert [one.number for one in removed] == [9]
-    assert [one.number for one in fresh] == [99]
-    assert np.linalg.norm(state.position[state.number == 99] - cluster(ATOMS)[9]) < 0.6
-    state, removed, fresh = doubted(replace(terms, barred=cluster(ATOMS)[9:10]), fitted, relative, [9], 99)
-    assert removed == fresh == []
-    assert_array_equal(state.position[state.number == 9], begin.position[9:10])
+    (change,) = doubted(terms, fitted, relative, [9], 99)
+    assert [(one.action, one.number) for one in change.entries] == [("removed", 9), ("added", 99)]
+    assert_array_equal(change.gone, [9])
+    assert_array_equal(change.come.number, [99])
+    assert np.linalg.norm(change.come.position - cluster(ATOMS)[9]) < 0.3
+    assert not doubted(replace(terms, barred=cluster(ATOMS)[9:10]), fitted, relative, [9], 99)
+
+
+def test_what_is_asked_for_a_little_off_is_the_same_atom_put_there() -> None:
+    scene, begin = problem()
+    begin = replace(begin, position=cluster(ATOMS), turned=turned(13))
+    begin.position[9] += 0.35 / 3**0.5
+    relative = np.where(np.arange(ATOMS) == 9, 0.6, 1.0)
+    fitted = fit(scene, begin, STIFF, NOISE, Plan(rounds=0), PRIOR)
+    terms = Terms(scene, NOISE, Rules(), STIFF, PRIOR, np.zeros((0, 3)))
+    (change,) = doubted(terms, fitted, relative, [9], 99)
+    assert_array_equal(change.gone, [9])
+    assert_array_equal(change.come.number, [9])
+    assert np.linalg.norm(change.come.position - cluster(ATOMS)[9]) < 0.2
+    assert change.entries == ()
 
 
 def test_atoms_near_a_place_are_fitted_as_all_are_where_the_others_are_right() -> None:
@@ -305,10 +317,10 @@ def test_a_doubt_that_leads_astray_is_undone(monkeypatch: pytest.MonkeyPatch) ->
     """Sites taken out for good though the images hold them: the deviance rises, and all stays as it was."""
     scene, begin = problem()
 
-    def forgetful(terms: Terms, fitted: Fitted, relative: F64, out: list[int], _: int) -> Any:
+    def forgetful(terms: Terms, fitted: Fitted, relative: F64, out: list[int], _: int) -> list[Change]:
         gone = fitted.state.of_atoms(out)
         entries = [Entry("removed", "forgotten", 0, int(number), (0.0, 0.0, 0.0), 0.0) for number in gone.number]
-        return fitted.state.of_atoms(np.setdiff1d(np.arange(len(relative)), out)), entries, []
+        return [Change(gone.number[[i]], gone.of_atoms([]), (one,)) for i, one in enumerate(entries)]
 
     monkeypatch.setattr(site_search, "doubted", forgetful)
     monkeypatch.setattr(site_search, "doubtful", lambda terms, state, relative, asked: [0, 1] if not asked else [])

@@ -12,7 +12,7 @@ from scipy.fft import fftfreq, next_fast_len, rfftfreq
 from aetx.kernels.mixtures import gaussians
 from aetx.kernels.refinement import F64, Free, Noise, Plan, Scene, State, fit
 from aetx.kernels.scattering import kirkland
-from aetx.kernels.sites import FINE, Candidates, at, candidates, evidence, left_over, unit_picture
+from aetx.kernels.sites import FINE, Candidates, at, between, candidates, evidence, left_over, unit_picture
 from tests.kernels.scenes import STEP, cluster, counted, pictures, scene_of, state_of, turned
 
 
@@ -93,7 +93,7 @@ def test_what_is_said_of_a_place_is_summed_over_the_images_where_it_shows() -> N
 def test_an_atom_that_was_taken_away_is_the_most_significant_place(missing: int) -> None:
     scene, state = problem()
     found = looked(scene, state.of_atoms(np.delete(np.arange(20), missing)))
-    assert np.linalg.norm(found.place[0] - state.position[missing]) < FINE
+    assert np.linalg.norm(found.place[0] - state.position[missing]) < 0.3 * FINE
     assert (np.diff(found.significance) <= 0).all()
     assert found.significance[0] > 20
     assert 0.75 < found.height[0] / state.height[missing] < 1.25
@@ -126,7 +126,7 @@ def test_no_further_than_the_reach_from_places_is_looked() -> None:
     outer = int(np.argmax(state.position[:, 0]))
     fewer = state.of_atoms(np.delete(np.arange(20), outer))
     away = nearest(fewer.position, state.position[outer])
-    assert nearest(looked(scene, fewer, reach=away + 0.5).place, state.position[outer]) < FINE
+    assert nearest(looked(scene, fewer, reach=away + 0.5).place, state.position[outer]) < 0.5 * FINE
     inside = looked(scene, fewer, reach=away - 0.5, least=1.0, height=0.0).place
     assert len(inside)
     assert max(nearest(fewer.position, one) for one in inside) <= away - 0.5
@@ -144,3 +144,15 @@ def test_a_fit_takes_a_part_of_the_noise_with_it_and_of_an_atom_that_is_missing(
     fitted = fit(scene, state, free, noise, Plan(rounds=8, inner=30, tolerance=1e-3))
     after = evidence(scene, fitted.state, fitted.models, noise, 0, 0.5)
     assert left_over(scene, fitted.state, after, 1.0) < 0.7
+
+
+def test_the_maximum_of_a_parabola_is_found_between_the_points_of_a_grid() -> None:
+    top = np.array([3.2, 2.9, 4.4])
+    z, y, x = np.meshgrid(*map(np.arange, (7, 6, 8)), indexing="ij")
+    values = (9.0 - (z - top[0]) ** 2 - 2.0 * (y - top[1]) ** 2 - 0.5 * (x - top[2]) ** 2).astype(np.float32)
+    known = np.ones(values.shape, bool)
+    where = np.array([[3, 3, 4], [0, 3, 4]])
+    assert_allclose(between(values, known, where)[0], top - where[0], atol=1e-5)
+    assert between(values, known, where)[1, 0] == 0
+    known[3, 3, 5] = False
+    assert_allclose(between(values, known, where)[0], [0.2, -0.1, 0], atol=1e-5)

@@ -201,10 +201,10 @@ class _Refinement:
     def searched(self) -> Choice:
         """Return atoms that the fitted images show, as free as the held-out images allow."""
         start, tolerance = self.state.of_tilts(self.parts.work), self.params.tolerance
-        relative = heights(self.seen, start, self.noise.of_tilts(self.parts.work))
-        free, known = loose(self.free, self.wishes, self.prior, relative)
-        begin = self.begin.of_tilts(self.parts.work)
-        first = fit(self.seen, start, free, self.noise.of_tilts(self.parts.work), Plan(4, 12, 0.1), known, begin)
+        begin, noise = self.begin.of_tilts(self.parts.work), self.noise.of_tilts(self.parts.work)
+        free, known = loose(self.free, self.wishes, self.prior)
+        first = fit(self.seen, start, free, noise, Plan(4, 12, 0.1), known, begin)
+        free, known = loose(self.free, self.wishes, self.prior, heights(self.seen, first.state, noise))
         self._settle(first, 3)
         self.noise = replace(self.noise, offset=max(self.noise.offset, SOFT * self.noise.gain - self.noise.least))
         found = self._search(first.state, free, known, 0)
