@@ -95,8 +95,8 @@ def signals(folder: Path, _: Server) -> list[str]:
 
 
 def cluster_faults(folder: Path, _: Server) -> list[str]:
-    """Leave what becomes of workers to the library, and of the run."""
-    return clusters.break_clusters(folder, 1, HERE, fault="no worker lives for long").wrong
+    """Let the loss of a worker be the end of the run."""
+    return clusters.break_clusters(folder, 1, HERE, fault="all workers are killed").wrong
 
 
 def markup(folder: Path, _: Server) -> list[str]:

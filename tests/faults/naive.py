@@ -148,19 +148,27 @@ def _run(output: Path, seed: int) -> int:
     """Write two results of which one depends on the clock, and take no lock and heed no signal."""
     from tests.run import tiny
 
-    with contextlib.ExitStack() as stack:
-        if "--local" in sys.argv:
-            from distributed import Client
-
-            client = stack.enter_context(Client(n_workers=2, threads_per_worker=1, dashboard_address=None))
-            client.gather(client.map(time.sleep, [0.4 + i / 1e6 for i in range(20)], retries=0))
     made = tiny.make(params=tiny.MakeParams(edge=20, seed=seed))
     (output / ".aetx-tmp").mkdir(parents=True, exist_ok=True)
     (output / ".aetx-output").touch()
     for name, one in (("made", made), ("smooth", made + time.time() % 1000)):
         one.to_zarr(output / "results" / f"{name}.zarr", mode="w", consolidated=False)
+        if name == "made" and "--local" in sys.argv:
+            _compute()
         time.sleep(1.5)
     return 0
+
+
+def _compute() -> None:
+    """Let worker processes work for some seconds; the loss of one ends it."""
+    import dask
+    from distributed import Client
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client,
+    ):
+        client.gather(client.map(time.sleep, [0.4 + i / 1e6 for i in range(30)]))
 
 
 if __name__ == "__main__":
