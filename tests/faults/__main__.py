@@ -49,10 +49,13 @@ def deaths(folder: Path, full: bool) -> Row:
     """Whole runs that die before every change (P1, P2)."""
     with Server() as server:
         found = crashes.enumerate_deaths(folder, server, 1 if full else 40)
+        over = crashes.enumerate_deaths(_made(folder / "again"), server, 1 if full else 150, "again")
     tried = (
-        f"{found.died} of {found.points} changes of a run of three stages; {found.kept} of {found.stores} stores kept"
+        f"{found.died} of {found.points} changes of a run of three stages, {over.died} of {over.points} with "
+        f"--overwrite; {found.kept + over.kept} of {found.stores + over.stores} stores kept"
     )
-    return Row("P1, P2 death at every change: nothing wrong opens, the same bits after", tried, found.wrong)
+    wrong = found.wrong + [f"--overwrite: {one}" for one in over.wrong]
+    return Row("P1, P2 death at every change: nothing wrong opens, the same bits after", tried, wrong)
 
 
 def kills(folder: Path, full: bool) -> Row:
@@ -181,10 +184,11 @@ def cluster_faults(folder: Path, full: bool) -> Row:
 
 def signals(folder: Path, full: bool) -> Row:
     """Signals at random moments (P14)."""
-    found = sessions.interrupt(folder, 50 if full else 3)
-    return Row(
-        "P14 a signal stops a run", f"{found.tried} signals, the slowest end in {found.slowest:.1f} s", found.wrong
-    )
+    found = sessions.interrupt(_made(folder / "threads"), 50 if full else 3)
+    workers = sessions.interrupt(_made(folder / "workers"), 10 if full else 1, options=("--local", "20"))
+    tried = f"{found.tried} signals, the slowest end in {found.slowest:.1f} s; "
+    tried += f"{workers.tried} with worker processes, {workers.slowest:.1f} s"
+    return Row("P14 a signal stops a run", tried, found.wrong + [f"worker processes: {one}" for one in workers.wrong])
 
 
 def markup(folder: Path, full: bool) -> Row:

@@ -35,7 +35,7 @@ class Deaths:
     wrong: list[str] = field(default_factory=list)
 
 
-def run(output: str, wait: float = 0.0, seed: int = 0) -> int:
+def run(output: str, wait: float = 0.0, seed: int = 0, overwrite: bool = False) -> int:
     """Run three stages and an export: a volume, its smooth copy, its atoms, their text."""
     from aetx.run import run_plan
     from tests.run import tiny
@@ -48,8 +48,13 @@ def run(output: str, wait: float = 0.0, seed: int = 0) -> int:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run_plan(tiny.plan(job), output=Path(output), reporter=None, quiet=True)
+        run_plan(tiny.plan(job), output=Path(output), reporter=None, quiet=True, overwrite=overwrite)
     return 0
+
+
+def again(output: str) -> int:
+    """Make every result of a finished run again, as ``--overwrite`` does."""
+    return run(output, overwrite=True)
 
 
 def naive(output: str) -> int:
@@ -124,7 +129,7 @@ def digests(output: Path, how: str) -> dict[str, str]:
                 f"{name}{np.asarray(one[name].values).tobytes()!r}" for name in sorted(map(str, one.variables))
             )
             made[path.name] = hashlib.sha256(text.encode()).hexdigest()
-    if how == "run" and (output / "exports").is_dir():
+    if how != "naive" and (output / "exports").is_dir():
         for path in sorted((output / "exports").iterdir()):
             if not path.name.startswith("."):
                 made[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -205,19 +210,33 @@ def _watch(output: str, step: int, *, torn: bool) -> list[str]:
 
 
 def enumerate_deaths(folder: Path, server: Server, every: int = 1, how: str = "run", first: int = 1) -> Deaths:
-    """Let a run die before each change, or before every so many; torn writes at every second point."""
-    whole = folder / "whole"
-    answer = server.ask([str(whole), how], folder, function=HERE + "count", seconds=60)
-    assert answer.code == 0, answer.err[-2000:]
-    told = json.loads(answer.out.splitlines()[-1])
+    """Let a run die before each change, or before every so many; torn writes at every second point.
+
+    With `again` for `how`, runs die that make the results of a finished run again.
+    """
+    whole, over = folder / "whole", how == "again"
+    told = _counted(server, whole, "run" if over else how)
+    if over:
+        shutil.copytree(whole, folder / "over")
+        told = _counted(server, folder / "over", how)
     expected, deaths = json.dumps(told["digests"]), Deaths(points=told["changes"])
     assert told["digests"]
     for number, step in enumerate(range(first, told["changes"] + 1, every)):
         output = folder / f"died-{step}"
+        if over:
+            shutil.copytree(whole, output)
         torn = "torn" if number % 2 else "whole"
         words = [str(output), str(step), torn, how]
         _judge(server, folder, output, ("die", words, signal.SIGKILL), expected, deaths)
     return deaths
+
+
+def _counted(server: Server, output: Path, how: str) -> dict[str, Any]:
+    """Run to the end; return the number of changes, and the digests of the results."""
+    answer = server.ask([str(output), how], output.parent, function=HERE + "count", seconds=60)
+    assert answer.code == 0, answer.err[-2000:]
+    told: dict[str, Any] = json.loads(answer.out.splitlines()[-1])
+    return told
 
 
 def kill_at_random(folder: Path, server: Server, times: int, how: str = "run", seed: int = 0) -> Deaths:
@@ -240,7 +259,7 @@ def _judge(
     server: Server, folder: Path, output: Path, death: tuple[str, list[str], int], expected: str, deaths: Deaths
 ) -> None:
     """Let a run die, look at what it left, run again."""
-    (function, words, number), how = death, death[1][-1]
+    (function, words, number), how = death, death[1][-1].replace("again", "run")
     what = " ".join(words[1:])
     killed = server.ask(words, folder, function=HERE + function, seconds=60)
     if killed.code != -number:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html.parser
 import ipaddress
 import os
@@ -132,7 +133,7 @@ def interrupt(
         while not (output / ".aetx-output").exists() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(chance.uniform(0.2, 3))
-        begin = time.monotonic()
+        below, begin = _below(process.pid), time.monotonic()
         process.send_signal(which)
         process.communicate(timeout=60)
         seconds = time.monotonic() - begin
@@ -141,12 +142,22 @@ def interrupt(
             found.wrong.append(f"{which.name} {number}: ended with {process.returncode}")
         if seconds > 10:
             found.wrong.append(f"{which.name} {number}: ended after {seconds:.0f} s")
+        alive = psutil.wait_procs(below, timeout=5)[1]
+        if alive:
+            found.wrong.append(f"{which.name} {number}: {len(alive)} of {len(below)} processes outlive their run")
         again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         found.wrong += [f"{which.name} {number}: {one}" for one in _second(output, again.returncode)]
         found.tried += 1
     if not ended:
         found.wrong.append("no signal stopped a run")
     return found
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    """Return the processes that a process has started and that still run."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
 
 
 def _second(output: Path, code: int) -> Iterator[str]:

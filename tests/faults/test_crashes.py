@@ -30,6 +30,17 @@ def test_a_run_that_dies_anywhere_ends_with_the_same_numbers(tmp_path: Path, ser
     assert found.kept == found.stores
 
 
+@pytest.mark.parametrize("every", [pytest.param(97, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)])
+def test_a_run_that_dies_while_it_makes_results_again_leaves_old_or_new_ones(
+    tmp_path: Path, server: Server, every: int
+) -> None:
+    found = enumerate_deaths(tmp_path, server, every, "again")
+    assert found.wrong == []
+    assert found.points >= 200
+    assert found.died >= found.points // every - 2
+    assert found.kept == found.stores >= 3 * found.died
+
+
 @pytest.mark.parametrize("times", [5, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_numbers(
     tmp_path: Path, server: Server, times: int

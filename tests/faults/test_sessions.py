@@ -17,8 +17,9 @@ def test_surroundings_do_not_change_the_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_signals_at_random_moments_stop_a_run_soon(tmp_path: Path) -> None:
-    found = interrupt(tmp_path, 10)
+@pytest.mark.parametrize("options", [(), ("--local", "20")], ids=["threads", "workers"])
+def test_signals_at_random_moments_stop_a_run_soon(tmp_path: Path, options: tuple[str, ...]) -> None:
+    found = interrupt(tmp_path, 10, options=options)
     assert found.wrong == []
     assert found.slowest < 10
 
