@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, rfft2
 
 from aetx.kernels.rendering import render
-from aetx.kernels.sensitivity import change, collect, own
+from aetx.kernels.sensitivity import change, collect, lines, own
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -22,6 +23,8 @@ class Drawing:
 
     render: Callable[..., F32]
     """As `rendering.render`."""
+    lines: Callable[..., Any]
+    """As `sensitivity.lines`; what it returns is for the next three."""
     change: Callable[..., F32]
     """As `sensitivity.change`."""
     collect: Callable[..., F64]
@@ -38,5 +41,5 @@ def filtered(image: F32, transfer: F32) -> F32:
     return made
 
 
-HOST = Drawing(render, change, collect, own, filtered)
+HOST = Drawing(render, lines, change, collect, own, filtered)
 """On the processor."""

@@ -81,14 +81,17 @@ def split(count: int, held_out: int) -> Split:
     return Split(np.setdiff1d(np.arange(count), free), free)
 
 
-def joined(before: State, work: Split, fitted: State) -> State:
-    """Return all images' poses: those of the fit where it saw them, those from before elsewhere."""
+def joined(parts: Split, work: State, free: State) -> State:
+    """Return the atoms of a fit with the poses of all images: its own, and those of the images that were held out."""
+    if not parts.free.size:
+        return work
     made = {}
     for name in ("turned", "shift", "scale", "background", "stretch"):
-        values = getattr(before, name).copy()
-        values[work.work] = getattr(fitted, name)
+        own = getattr(work, name)
+        values = np.empty((len(parts.work) + len(parts.free), *own.shape[1:]))
+        values[parts.work], values[parts.free] = own, getattr(free, name)
         made[name] = values
-    return replace(fitted, **made)
+    return replace(work, **made)
 
 
 def judged(scene: Scene, state: State, free: Free, noise: Noise, prior: Prior | None, start: State) -> Fitted:

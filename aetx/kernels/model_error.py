@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from aetx.kernels.bound import Bound
 from aetx.kernels.refinement import Linear
-from aetx.kernels.sensitivity import own
+from aetx.kernels.sensitivity import lines, own
 from aetx.kernels.uncertainty import Drawn, covariance, draw, exact, scores
 
 F32 = NDArray[np.float32]
@@ -44,7 +44,8 @@ def own_information(linear: Linear) -> F64:
         wide = np.hypot(state.width, scene.effective[state.sort]) / scene.step
         height = state.height * state.scale[tilt]
         factor = np.stack([np.full(height.size, 1 / scene.step)] * 2 + [height], axis=1)
-        made: F64 = own(linear.weight[tilt], x, y, height, wide)[:, :3, :3] * factor[:, :, None] * factor[:, None, :]
+        made = own(linear.weight[tilt], lines(x, y, wide, *scene.shape), height)[:, :3, :3]
+        made *= factor[:, :, None] * factor[:, None, :]
         return made
 
     return np.stack(scene.each(work))

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from aetx.kernels.refinement import Scene, State
 from aetx.kernels.rendering import render
-from aetx.kernels.sensitivity import collect
+from aetx.kernels.sensitivity import collect, lines
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -79,12 +79,13 @@ def heights(scene: Scene, state: State, position: F64, width: float) -> F64:
     wide = np.full(len(position), width / scene.step)
 
     def image(tilt: int, height: F64) -> F32:
-        drawn: F32 = render(*places[tilt], height * state.scale[tilt], wide, *scene.shape)
-        return drawn
+        made: F32 = render(*places[tilt], height * state.scale[tilt], wide, *scene.shape)
+        return made
 
     def back(images: list[F32]) -> F64:
         def work(tilt: int) -> F64:
-            found = collect(scene.images[tilt] * 0 + images[tilt], *places[tilt], np.ones(len(position)), wide)
+            x, y = places[tilt]
+            found = collect(images[tilt], lines(x, y, wide, *scene.shape), np.ones(len(position)))
             return np.asarray(found[:, 2] * state.scale[tilt])
 
         return np.sum(scene.each(work), axis=0)

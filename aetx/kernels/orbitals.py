@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,8 @@ from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
 from aetx.kernels.optics import Aberrations, probe
 from aetx.kernels.rendering import render
 from aetx.kernels.scattering import wavelength
+from aetx.kernels.sensitivity import Lines, collect, lines
 from aetx.kernels.sensitivity import change as change_of
-from aetx.kernels.sensitivity import collect
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -318,6 +319,16 @@ class View:
         drawn = (self._drawn(group) for group in self.groups)
         return self._convolved(drawn) + np.float32(self.background)
 
+    @cached_property
+    def lines(self) -> Lines:
+        """Of all atoms."""
+        return lines(self.x, self.y, self.width, *self.model.shape)
+
+    def _lines_of(self, atoms: I64) -> Lines:
+        if np.array_equal(atoms, np.arange(len(self.x))):
+            return self.lines
+        return Lines(self.lines.value[atoms], self.lines.span[atoms])
+
     def change(self, by: Unknowns, probe: C64 | None) -> F32:
         """Return the change of the image by changes of the unknowns and of the transforms of its probes."""
         model, tilt = self.model, by.tilt[self.index]
@@ -331,10 +342,8 @@ class View:
             for _, _, atoms, share, slope in self.groups:
                 height = self.height[atoms]
                 yield change_of(
-                    self.x[atoms],
-                    self.y[atoms],
+                    self._lines_of(atoms),
                     height * share,
-                    self.width[atoms],
                     dx[atoms],
                     dy[atoms],
                     rise[atoms] * share + height * slope * moved[atoms, 2],
@@ -353,7 +362,7 @@ class View:
         for number, (k, sort, atoms, share, slope) in enumerate(self.groups):
             field = image if model.plain else irfft2(spread * self._transfer(k, sort).conj(), model.shape)
             height = self.height[atoms]
-            found = collect(field, self.x[atoms], self.y[atoms], height * share, self.width[atoms])
+            found = collect(field, self._lines_of(atoms), height * share)
             by_place[atoms, :2] += found[:, :2] * model.per_angstrom
             by_place[atoms, 2] += found[:, 2] * height * slope
             by_height[atoms] += found[:, 2] * share

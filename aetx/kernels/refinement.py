@@ -30,6 +30,8 @@ COARSEST = 0.8
 """Least standard deviation of an atom in pixels that are put together: sums of products of two slopes keep 4 %."""
 SLOW = 0.1
 """What is left to gain after a rough step, over what was before it, from which steps are exact."""
+KEPT = 1_500_000
+"""Most atoms times images whose lines are kept while equations are solved: 200 to 800 bytes each."""
 HALVINGS = 4
 """Most times that a step is halved because it made the fit worse."""
 
@@ -240,24 +242,26 @@ class Scene:
             total[inside] += 1.0 if self.nearby is None else self.nearby[tilt][down[inside], across[inside]]
         return total >= part * len(self.images)
 
-    def blurred(self, sort: int, draw: Callable[[int, int, int], F32]) -> F32:
-        """Return what `draw(margin, rows, columns)` makes, with the profile of a sort."""
-        rows, columns = self.shape
-        transfer = self.transfer[sort]
+    def canvas(self, sort: int) -> tuple[int, tuple[int, int]]:
+        """Return how far the image of a sort lies inside what is drawn before its profile is put on, and the size."""
+        return (0, self.shape) if self.transfer[sort] is None else (self.padding, self.padded)
+
+    def blurred(self, sort: int, drawn: F32) -> F32:
+        """Return an image from its canvas, with the profile of a sort."""
+        transfer, (rows, columns) = self.transfer[sort], self.shape
         if transfer is None:
-            return draw(0, rows, columns)
-        made = self.drawing.filtered(draw(self.padding, *self.padded), transfer)
+            return drawn
+        made = self.drawing.filtered(drawn, transfer)
         return made[self.padding : self.padding + rows, self.padding : self.padding + columns]
 
-    def unblurred(self, sort: int, image: F32) -> tuple[F32, int]:
-        """Return the transpose of `blurred` on an image, and its margin."""
-        transfer = self.transfer[sort]
+    def unblurred(self, sort: int, image: F32) -> F32:
+        """Return the transpose of `blurred` on an image."""
+        transfer, (rows, columns) = self.transfer[sort], self.shape
         if transfer is None:
-            return image, 0
+            return image
         wide = np.zeros(self.padded, np.float32)
-        rows, columns = self.shape
         wide[self.padding : self.padding + rows, self.padding : self.padding + columns] = image
-        return self.drawing.filtered(wide, transfer), self.padding
+        return self.drawing.filtered(wide, transfer)
 
     def model(self, state: State, tilt: int) -> F32:
         """Return the image of the atoms, shape (rows, columns)."""
@@ -269,13 +273,9 @@ class Scene:
             if not members.size:
                 continue
             height, width = state.height[members] * state.scale[tilt], state.width[members] / self.step
-            px, py = x[members], y[members]
-            made += self.blurred(
-                sort,
-                lambda margin, rows, columns, p=px, q=py, h=height, w=width: self.drawing.render(  # type: ignore[misc]
-                    p + margin, q + margin, h, w, rows, columns
-                ),
-            )
+            margin, shape = self.canvas(sort)
+            drawn = self.drawing.render(x[members] + margin, y[members] + margin, height, width, *shape)
+            made += self.blurred(sort, drawn)
         return made
 
     def models(self, state: State) -> F32:
@@ -307,6 +307,8 @@ class Linear:
     rough: bool = False
     """Whether `apply` takes Gaussians of the same peak for the profiles, on pixels put together: many times quicker,
     good enough for the steps of a fit whose score is exact."""
+    kept: dict[tuple[int, int], Any] = field(default_factory=dict, compare=False)
+    """Lines of the atoms by tilt and sort, -1 for rough ones of all."""
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
@@ -348,22 +350,12 @@ class Linear:
         return self.state.turned[tilt][:, :2] @ self.state.distortion(tilt)
 
     @cached_property
-    def levers(self) -> list[dict[str, tuple[F64 | float, F64 | float]]]:
-        """How each geometric unknown of a tilt moves the atoms, x and y, angstrom for each unit."""
-        return [self._levers(tilt) for tilt in range(len(self.places))]
+    def levers(self) -> list[dict[str, F64]]:
+        """How each geometric unknown of a tilt moves atoms: x and y, by their x, y, z in the frame of the camera and 1.
 
-    def _levers(self, tilt: int) -> dict[str, tuple[F64 | float, F64 | float]]:
-        p, bent = self.places[tilt][2], self.state.distortion(tilt)
-        return {
-            "turn_x": (-p[:, 2] * bent[1, 0], -p[:, 2] * bent[1, 1]),
-            "turn_y": (p[:, 2] * bent[0, 0], p[:, 2] * bent[0, 1]),
-            "turn_z": (p[:, 0] * bent[1, 0] - p[:, 1] * bent[0, 0], p[:, 0] * bent[1, 1] - p[:, 1] * bent[0, 1]),
-            "shift_x": (1.0, 0.0),
-            "shift_y": (0.0, 1.0),
-            "stretch_xx": (p[:, 0], 0.0),
-            "stretch_yy": (0.0, p[:, 1]),
-            "stretch_xy": (p[:, 1], p[:, 0]),
-        }
+        Shape (4, 2) each, angstrom for each unit.
+        """
+        return [_levers(self.state.distortion(tilt)) for tilt in range(len(self.places))]
 
     @cached_property
     def together(self) -> int:
@@ -378,40 +370,56 @@ class Linear:
 
     def image(self, tilt: int, moved: F64, relative: F64, wider: F64, lifted: float) -> F32:
         """Return the change of an image by moves of its atoms (N, 2), relative heights, widths, and its background."""
-        x, y, _ = self.places[tilt]
-        step, state, change = self.scene.step, self.state, self.scene.drawing.change
+        step, state, drawing = self.scene.step, self.state, self.scene.drawing
         made = np.full(self.scene.shape, lifted, np.float32)
         for sort, members in enumerate(self.members):
             if not members.size:
                 continue
-            height, width = state.height[members] * state.scale[tilt], state.width[members] / step
-            arguments = (moved[members, 0] / step, moved[members, 1] / step, height * relative[members])
-            arguments = (*arguments, wider[members] / step)  # type: ignore[assignment]
-            made += self.scene.blurred(
-                sort,
-                lambda margin, rows, columns, i=members, h=height, w=width, a=arguments: change(  # type: ignore[misc]
-                    x[i] + margin, y[i] + margin, h, w, *a, rows, columns
-                ),
-            )
+            height = state.height[members] * state.scale[tilt]
+            by = (moved[members, 0] / step, moved[members, 1] / step, height * relative[members], wider[members] / step)
+            _, shape = self.scene.canvas(sort)
+            made += self.scene.blurred(sort, drawing.change(self._lines(tilt, sort), height, *by, *shape))
         return made
 
     def gathered(self, tilt: int, image: F32) -> F64:
         """Return the transpose of `image` but for the background, (N, 4): by x, y, relative height, width."""
-        x, y, _ = self.places[tilt]
         step, state = self.scene.step, self.state
         made = np.zeros((len(state.position), 4))
         for sort, members in enumerate(self.members):
             if not members.size:
                 continue
-            height, width = state.height[members] * state.scale[tilt], state.width[members] / step
-            back, margin = self.scene.unblurred(sort, image)
-            found = self.scene.drawing.collect(
-                np.ascontiguousarray(back), x[members] + margin, y[members] + margin, height, width
-            )
+            height = state.height[members] * state.scale[tilt]
+            back = np.ascontiguousarray(self.scene.unblurred(sort, image))
+            found = self.scene.drawing.collect(back, self._lines(tilt, sort), height)
             found[:, 2] *= height
             found[:, [0, 1, 3]] /= step
             made[members] = found
         return made
+
+    def _lines(self, tilt: int, sort: int) -> Any:
+        """Return the lines of the atoms of a sort."""
+
+        def made() -> Any:
+            x, y, _ = self.places[tilt]
+            members, (margin, shape) = self.members[sort], self.scene.canvas(sort)
+            width = self.state.width[members] / self.scene.step
+            return self.scene.drawing.lines(x[members] + margin, y[members] + margin, width, *shape)
+
+        return self._remembered((tilt, sort), made)
+
+    def _rough_lines(self, tilt: int) -> Any:
+        """Return the lines of all atoms on pixels put together."""
+        x, y, _, wide = self._rough_places[tilt]
+        shape = self.rough_weight.shape[1:]
+        return self._remembered((tilt, -1), lambda: self.scene.drawing.lines(x, y, wide, *shape, True))
+
+    def _remembered(self, key: tuple[int, int], make: Callable[[], Any]) -> Any:
+        """Return lines that were made before, if they are needed often and all are few enough to keep."""
+        if len(self.state.position) * len(self.places) > KEPT or (self.rough and key[1] >= 0):
+            return make()
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
 
     @cached_property
     def _rough_places(self) -> list[tuple[F64, F64, F64, F64]]:
@@ -426,18 +434,18 @@ class Linear:
 
     def rough_image(self, tilt: int, moved: F64, relative: F64, wider: F64, lifted: float) -> F32:
         """Return what `image` does, on pixels put together, with Gaussians of the same peak for the profiles."""
-        x, y, height, wide = self._rough_places[tilt]
+        _, _, height, wide = self._rough_places[tilt]
         step = self.scene.step * self.together
         widened = wider * self.state.width / (wide * step**2)
-        arguments = (moved[:, 0] / step, moved[:, 1] / step, height * relative, widened)
-        made = self.scene.drawing.change(x, y, height, wide, *arguments, *self.rough_weight.shape[1:], True)
+        by = (moved[:, 0] / step, moved[:, 1] / step, height * relative, widened)
+        made = self.scene.drawing.change(self._rough_lines(tilt), height, *by, *self.rough_weight.shape[1:])
         return made + np.float32(lifted)
 
     def rough_gathered(self, tilt: int, image: F32) -> F64:
         """Return the transpose of `rough_image` but for the background, (N, 4)."""
-        x, y, height, wide = self._rough_places[tilt]
+        _, _, height, wide = self._rough_places[tilt]
         step = self.scene.step * self.together
-        made = self.scene.drawing.collect(image, x, y, height, wide, True)
+        made = self.scene.drawing.collect(image, self._rough_lines(tilt), height)
         made[:, :2] /= step
         made[:, 2] *= height
         made[:, 3] *= self.state.width / (wide * step**2)
@@ -457,7 +465,7 @@ class Linear:
         for column, name in enumerate(free.of_sort):
             changed = relative if name == "height" else wider
             changed += sorts[self.state.sort, column]
-        lifted, levers = 0.0, self.levers[tilt]
+        lifted, levers, lever = 0.0, self.levers[tilt], np.zeros((4, 2))
         for column, name in enumerate(free.of_tilt):
             value = own_[column]
             if name == "scale":
@@ -465,8 +473,8 @@ class Linear:
             elif name == "background":
                 lifted = value
             else:
-                moved[:, 0] += value * levers[name][0]
-                moved[:, 1] += value * levers[name][1]
+                lever += value * levers[name]
+        moved += self.places[tilt][2] @ lever[:3] + lever[3]
         return moved, relative, wider, lifted
 
     def told(self, tilt: int, each: F64, image: F32) -> tuple[F64, F64, F64]:
@@ -482,13 +490,14 @@ class Linear:
             values = each[:, 2 if name == "height" else 3]
             shared[:, column] = np.bincount(self.state.sort, values, sorts[0])
         levers = self.levers[tilt]
+        pulled = np.concatenate([self.places[tilt][2].T @ each[:, :2], each[:, :2].sum(axis=0)[None]])
         for column, name in enumerate(free.of_tilt):
             if name == "scale":
                 own_[column] = each[:, 2].sum()
             elif name == "background":
                 own_[column] = image.sum(dtype=np.float64)
             else:
-                own_[column] = (each[:, 0] * levers[name][0]).sum() + (each[:, 1] * levers[name][1]).sum()
+                own_[column] = (pulled * levers[name]).sum()
         return atoms, shared, own_
 
     def back(self, made: Callable[[int], F32], gather: Callable[[int, F32], F64] | None = None) -> F64:
@@ -545,10 +554,10 @@ class Linear:
         prior = self.parts(self.prior_information)
 
         def work(tilt: int) -> tuple[F64, F64, F64]:
-            x, y, height, wide = self._rough_places[tilt]
-            each = self.scene.drawing.own(self.rough_weight[tilt], x, y, height, wide, True)
+            _, _, height, wide = self._rough_places[tilt]
+            each = self.scene.drawing.own(self.rough_weight[tilt], self._rough_lines(tilt), height)
             # x, y in angstrom; the height relative; the width in angstrom, of the Gaussian without its profile
-            factor = np.empty((len(x), 4))
+            factor = np.empty((len(height), 4))
             factor[:, :2], factor[:, 2], factor[:, 3] = 1 / step, height, self.state.width / (wide * step**2)
             each *= factor[:, :, None] * factor[:, None, :]
             chain = np.zeros((4, len(names)))
@@ -620,6 +629,22 @@ class Linear:
             background=state.background + made.get("background", zero),
             stretch=state.stretch + np.stack([made.get(f"stretch_{name}", zero) for name in ("xx", "yy", "xy")], 1),
         )
+
+
+def _levers(bent: F64) -> dict[str, F64]:
+    """Return how turns, a shift and stretches move the places of an image whose distortion is known, (4, 2) each."""
+    x, y, z, one = np.eye(4)[:, :, None]
+    to_x, to_y, across, down = bent[0], bent[1], np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    return {
+        "turn_x": -z * to_y,
+        "turn_y": z * to_x,
+        "turn_z": x * to_y - y * to_x,
+        "shift_x": one * across,
+        "shift_y": one * down,
+        "stretch_xx": x * across,
+        "stretch_yy": y * down,
+        "stretch_xy": y * across + x * down,
+    }
 
 
 def summed(images: F32, by: int) -> F32:
@@ -697,8 +722,6 @@ class Plan:
     """What may be left to gain, for each unknown, as a part of what noise costs: ends the fit."""
     limit: float = 0.3
     """Farthest that an atom moves in a step, angstrom."""
-    exact: bool = False
-    """Whether each step is that of the very profiles: where there is but one."""
 
 
 @dataclass(frozen=True)
@@ -746,7 +769,7 @@ def fit(
     begin = start or state
     models = scene.models(state)
     here = deviance(scene, noise, models) + _penalty(state, begin, free, prior)
-    left, taken, lent, rough = np.inf, 0, None, not plan.exact
+    left, taken, lent, rough = np.inf, 0, None, True
     for _ in range(plan.rounds):
         weight = np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(models)])
         linear = Linear(scene, state, free, weight, prior, lent, rough)

@@ -35,9 +35,19 @@ class _Windows(NamedTuple):
     """Place of each pixel in a flat image, (atoms, edge, edge); where it is outside, the lines are zero."""
 
 
-def _windows(
-    x: torch.Tensor, y: torch.Tensor, width: torch.Tensor, rows: int, columns: int, rough: bool = False
-) -> Iterator[_Windows]:
+class Lines(NamedTuple):
+    """Where atoms are in images of a size, to draw them with: places and widths in pixels, float64, shape (atoms,)."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    width: torch.Tensor
+    rows: int
+    columns: int
+    rough: bool = False
+
+
+def _windows(drawn: Lines) -> Iterator[_Windows]:
+    x, y, width, rows, columns, rough = drawn
     if not len(x):
         return
     edge = int(2.0 * ((ROUGHLY if rough else REACH) * float(width.max()) + 0.5)) + 1
@@ -86,49 +96,39 @@ def render(
 ) -> torch.Tensor:
     """Draw atoms as `rendering.render` does: places and widths float64, shape (atoms,); the image float32."""
     image = torch.zeros(rows, columns, device=x.device)
-    for some, across, along, pixel in _windows(x, y, width, rows, columns):
+    for some, across, along, pixel in _windows(Lines(x, y, width, rows, columns)):
         scaled = along[VALUE] * height[some].to(torch.float32)[:, None]
         _add(scaled[:, :, None] * across[VALUE][:, None, :], pixel, image)
     return image
 
 
 def change(
-    x: torch.Tensor,
-    y: torch.Tensor,
+    drawn: Lines,
     height: torch.Tensor,
-    width: torch.Tensor,
     by_x: torch.Tensor,
     by_y: torch.Tensor,
     by_height: torch.Tensor,
     by_width: torch.Tensor,
     rows: int,
     columns: int,
-    rough: bool = False,
 ) -> torch.Tensor:
     """Return the derivative of an image along a change of its atoms, as `sensitivity.change` does."""
-    image = torch.zeros(rows, columns, device=x.device)
+    image = torch.zeros(rows, columns, device=height.device)
     dx, dy, dw = ((height * one).to(torch.float32)[:, None] for one in (by_x, by_y, by_width))
     dh = by_height.to(torch.float32)[:, None]
-    for some, across, along, pixel in _windows(x, y, width, rows, columns, rough):
+    for some, across, along, pixel in _windows(drawn):
         mixed = dx[some] * across[SLOPE] + dw[some] * across[SPREAD] + dh[some] * across[VALUE]
         second = dy[some] * along[SLOPE] + dw[some] * along[SPREAD]
-        drawn = along[VALUE][:, :, None] * mixed[:, None, :] + second[:, :, None] * across[VALUE][:, None, :]
-        _add(drawn, pixel, image)
+        window = along[VALUE][:, :, None] * mixed[:, None, :] + second[:, :, None] * across[VALUE][:, None, :]
+        _add(window, pixel, image)
     return image
 
 
-def collect(
-    image: torch.Tensor,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    height: torch.Tensor,
-    width: torch.Tensor,
-    rough: bool = False,
-) -> torch.Tensor:
+def collect(image: torch.Tensor, drawn: Lines, height: torch.Tensor) -> torch.Tensor:
     """Return the transpose of `change`, as `sensitivity.collect` does: shape (atoms, 4), float64."""
-    made = torch.zeros(len(x), 4, device=x.device, dtype=torch.float64)
-    flat, (rows, columns) = image.reshape(-1), image.shape
-    for some, across, along, pixel in _windows(x, y, width, rows, columns, rough):
+    made = torch.zeros(len(height), 4, device=height.device, dtype=torch.float64)
+    flat = image.reshape(-1)
+    for some, across, along, pixel in _windows(drawn):
         summed = torch.einsum("ank,nkl->anl", along, flat[pixel])
         h = height[some]
         made[some, 0] = h * (summed[VALUE] * across[SLOPE]).sum(1)
@@ -138,20 +138,13 @@ def collect(
     return made
 
 
-def own(
-    weight: torch.Tensor,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    height: torch.Tensor,
-    width: torch.Tensor,
-    rough: bool = False,
-) -> torch.Tensor:
+def own(weight: torch.Tensor, drawn: Lines, height: torch.Tensor) -> torch.Tensor:
     """Return weighted products of the derivatives of each atom, as `sensitivity.own` does: (atoms, 4, 4), float64."""
-    made = torch.zeros(len(x), 4, 4, device=x.device, dtype=torch.float64)
-    flat, (rows, columns) = weight.reshape(-1), weight.shape
+    made = torch.zeros(len(height), 4, 4, device=height.device, dtype=torch.float64)
+    flat = weight.reshape(-1)
     # each derivative is a sum of products of a line along and a line across: the width has two of them
     terms = (((VALUE, SLOPE),), ((SLOPE, VALUE),), ((VALUE, VALUE),), ((VALUE, SPREAD), (SPREAD, VALUE)))
-    for some, across, along, pixel in _windows(x, y, width, rows, columns, rough):
+    for some, across, along, pixel in _windows(drawn):
         summed = torch.einsum("ank,bnk,nkl->abnl", along, along, flat[pixel])
         for i in range(4):
             for k in range(i + 1):
@@ -170,16 +163,15 @@ def filtered(image: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
 
 
 def on_device(device: str) -> Drawing:
-    """Return how images are drawn on a device of torch: arrays go there and come back in every call."""
+    """Return how images are drawn on a device of torch: arrays go there and come back in every call; lines stay."""
+
+    def sent(values: Any) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(device) if isinstance(values, np.ndarray) else values
 
     def there(function: Callable[..., torch.Tensor]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            arrays = (
-                torch.from_numpy(np.ascontiguousarray(one)).to(device) if isinstance(one, np.ndarray) else one
-                for one in arguments
-            )
-            return function(*arrays).cpu().numpy()
+        return lambda *arguments: function(*map(sent, arguments)).cpu().numpy()
 
-        return call
+    def lines(*arguments: Any) -> Lines:
+        return Lines(*map(sent, arguments))
 
-    return Drawing(there(render), there(change), there(collect), there(own), there(filtered))
+    return Drawing(there(render), lines, there(change), there(collect), there(own), there(filtered))

@@ -67,6 +67,7 @@ def search(
     noise: Noise,
     rules: Rules,
     *,
+    fitted: Fitted | None = None,
     free: Free = STIFF,
     plan: Plan | None = None,
     prior: Prior | None = None,
@@ -83,6 +84,8 @@ def search(
         As for `refinement.fit`.
     rules
         What makes an atom.
+    fitted
+        The fit of the state, if it was fitted already with what is free.
     kept
         Ids of atoms that may not be removed.
     barred
@@ -98,7 +101,7 @@ def search(
     rules = replace(rules, hint=rules.hint * float(np.clip(1.0 - far, FAINTEST, 1.0)), two=max(rules.two, 1.0 + far))
     terms = Terms(scene, noise, rules, free, prior, np.zeros((0, 3)) if barred is None else barred)
     short = replace(plan or Plan(rounds=4, inner=12, tolerance=0.1), rounds=2)
-    work = _Search(terms, state, short, np.zeros(0, np.int64) if kept is None else kept)
+    work = _Search(terms, state, short, np.zeros(0, np.int64) if kept is None else kept, fitted)
     residual, ledger = r_factor(scene, work.fitted.models), []
     for turn in range(1, rules.rounds + 1):
         ask = turn % CALM == 0
@@ -114,13 +117,15 @@ def search(
 class _Search:
     """A search on its way: atoms as they are fitted, their heights, and where was asked already."""
 
-    def __init__(self, terms: Terms, begin: State, plan: Plan, kept: NDArray[np.integer]) -> None:
+    def __init__(
+        self, terms: Terms, begin: State, plan: Plan, kept: NDArray[np.integer], fitted: Fitted | None
+    ) -> None:
         self.terms, self.begin, self.plan, self.kept = terms, begin, plan, kept
         self.closed: list[tuple[float, float, float]] = []
         self.asked: set[int] = set(kept.tolist())
         self.relabelled: set[int] = set(kept.tolist())
         self.next_number = int(begin.number.max(initial=-1)) + 1
-        self.fitted = fit(terms.scene, begin, terms.free, terms.noise, FIRST, terms.prior, begin)
+        self.fitted = fitted or fit(terms.scene, begin, terms.free, terms.noise, FIRST, terms.prior, begin)
         self.judged, self.touched = self.fitted.state, list[F64]()
         self.relative = heights(terms.scene, self.judged, terms.noise)
         self.looked: list[F64] | None = None
@@ -251,7 +256,7 @@ def heights(scene: Scene, state: State, noise: Noise, whole: State | None = None
     """
     known = whole or state
     usual = medians(known.height, known.sort, len(scene.transfer))
-    plan = Plan(rounds=1, inner=15, exact=True)
+    plan = Plan(rounds=1, inner=15)
     found = fit(scene, state, HEIGHTS, noise, plan).state.height / usual[state.sort]
     return np.where(scene.shown(state), found, np.nan)
 

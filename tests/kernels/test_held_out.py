@@ -81,11 +81,12 @@ def test_poses_of_fitted_and_held_out_images_are_joined_in_order() -> None:
     before = state_of(cluster(5), turned(7))
     parts = split(7, 2)
     after = disturbed(before.of_tilts(parts.work), 0, position=0.1, turn=2.0, shift=0.5)
-    made = joined(before, parts, after)
+    made = joined(parts, after, before.of_tilts(parts.free))
     assert_array_equal(made.position, after.position)
     for name in ("turned", "shift", "scale", "background", "stretch"):
         assert_array_equal(getattr(made, name)[parts.work], getattr(after, name))
         assert_array_equal(getattr(made, name)[parts.free], getattr(before, name)[parts.free])
+    assert joined(split(7, 0), before, before) is before
 
 
 def test_held_out_images_find_their_poses_and_leave_the_atoms_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,23 @@ def close(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> None:
     assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
+def changed(drawing: Drawing, made: Any, by: Any, rough: bool = False) -> NDArray[np.float32]:
+    x, y, height, width = made
+    return drawing.change(drawing.lines(x, y, width, ROWS, COLUMNS, rough), height, *by, ROWS, COLUMNS)
+
+
+def collected(drawing: Drawing, image: NDArray[np.float32], made: Any, rough: bool = False) -> F64:
+    x, y, height, width = made
+    found: F64 = drawing.collect(image, drawing.lines(x, y, width, ROWS, COLUMNS, rough), height)
+    return found
+
+
+def own(drawing: Drawing, weight: NDArray[np.float32], made: Any, rough: bool = False) -> F64:
+    x, y, height, width = made
+    found: F64 = drawing.own(weight, drawing.lines(x, y, width, ROWS, COLUMNS, rough), height)
+    return found
+
+
 @pytest.mark.parametrize(("narrow", "wide"), WIDTHS, ids=["narrow", "wide", "both"])
 def test_the_twin_draws_the_same(twin: Drawing, narrow: float, wide: float) -> None:
     made = atoms(200, narrow, wide)
@@ -45,14 +63,14 @@ def test_the_twin_draws_the_same(twin: Drawing, narrow: float, wide: float) -> N
 def test_the_twin_changes_the_same(twin: Drawing, narrow: float, wide: float, unknown: int, rough: bool) -> None:
     made, by = atoms(200, narrow, wide), np.zeros((4, 200))
     by[unknown] = np.random.default_rng(1).uniform(-1, 1, 200)
-    close(twin.change(*made, *by, ROWS, COLUMNS, rough), HOST.change(*made, *by, ROWS, COLUMNS, rough))
+    close(changed(twin, made, by, rough), changed(HOST, made, by, rough))
 
 
 @pytest.mark.parametrize(("narrow", "wide"), WIDTHS, ids=["narrow", "wide", "both"])
 @pytest.mark.parametrize("rough", [False, True], ids=["fine", "rough"])
 def test_the_twin_collects_the_same(twin: Drawing, narrow: float, wide: float, rough: bool) -> None:
     made, image = atoms(200, narrow, wide), noise(2)
-    found, wanted = twin.collect(image, *made, rough), HOST.collect(image, *made, rough)
+    found, wanted = collected(twin, image, made, rough), collected(HOST, image, made, rough)
     for column in range(4):
         close(found[:, column], wanted[:, column])
 
@@ -61,7 +79,7 @@ def test_the_twin_collects_the_same(twin: Drawing, narrow: float, wide: float, r
 @pytest.mark.parametrize("rough", [False, True], ids=["fine", "rough"])
 def test_the_twin_has_the_same_own_information(twin: Drawing, narrow: float, wide: float, rough: bool) -> None:
     made, weight = atoms(200, narrow, wide), np.abs(noise(3))
-    found, wanted = twin.own(weight, *made, rough), HOST.own(weight, *made, rough)
+    found, wanted = own(twin, weight, made, rough), own(HOST, weight, made, rough)
     for i in range(4):
         for k in range(4):
             size = np.sqrt(wanted[:, i, i].max() * wanted[:, k, k].max())
@@ -77,8 +95,8 @@ def test_atoms_in_blocks_are_those_at_once(twin: Drawing, monkeypatch: pytest.Mo
     made, by, image = atoms(50), np.random.default_rng(6).uniform(-1, 1, (4, 50)), noise(6)
 
     def all_four() -> list[F64]:
-        drawn = twin.render(*made, ROWS, COLUMNS), twin.change(*made, *by, ROWS, COLUMNS)
-        return [one.astype(np.float64) for one in (*drawn, twin.collect(image, *made), twin.own(image, *made))]
+        drawn = twin.render(*made, ROWS, COLUMNS), changed(twin, made, by)
+        return [one.astype(np.float64) for one in (*drawn, collected(twin, image, made), own(twin, image, made))]
 
     whole = all_four()
     monkeypatch.setattr(sensitivity_torch, "BLOCK", 7 * 22**2)
@@ -89,18 +107,18 @@ def test_atoms_in_blocks_are_those_at_once(twin: Drawing, monkeypatch: pytest.Mo
 def test_no_atoms_and_atoms_that_no_pixel_sees_give_nothing(twin: Drawing) -> None:
     none = (np.zeros(0),) * 4
     assert not twin.render(*none, ROWS, COLUMNS).any()
-    assert twin.collect(noise(7), *none).shape == (0, 4)
-    assert twin.own(noise(7), *none).shape == (0, 4, 4)
+    assert collected(twin, noise(7), none).shape == (0, 4)
+    assert own(twin, noise(7), none).shape == (0, 4, 4)
     far = (np.array([-60.0, 200.0]), np.array([10.0, 10.0]), np.ones(2), np.full(2, 1.2))
-    assert not twin.change(*far, *np.ones((4, 2)), ROWS, COLUMNS).any()
-    assert not twin.collect(noise(7), *far).any()
+    assert not changed(twin, far, np.ones((4, 2))).any()
+    assert not collected(twin, noise(7), far).any()
 
 
 def test_the_order_of_the_atoms_changes_no_bit_of_an_image(twin: Drawing) -> None:
     made, by = np.stack(atoms(300)), np.random.default_rng(8).uniform(-1, 1, (4, 300))
     order = np.random.default_rng(9).permutation(300)
-    first = twin.change(*made, *by, ROWS, COLUMNS)
-    assert (first == twin.change(*made[:, order], *by[:, order], ROWS, COLUMNS)).all()
+    first = changed(twin, made, by)
+    assert (first == changed(twin, made[:, order], by[:, order])).all()
 
 
 def test_a_fit_ends_with_the_same_atoms(twin: Drawing) -> None:

@@ -21,7 +21,7 @@ from aetx.kernels.bound import UndeterminedError
 from aetx.kernels.freedom import LONG, Choice, Freedom, Halves, begun, brightened, chosen, loose
 from aetx.kernels.held_out import estimated, gain_of_atoms, joined, split
 from aetx.kernels.model_error import ErrorBars, Excess, error_bars
-from aetx.kernels.refinement import F64, Fitted, Free, Linear, Noise, Plan, Prior, State, fit, without_gauge
+from aetx.kernels.refinement import F64, KEPT, Fitted, Free, Linear, Noise, Plan, Prior, State, fit, without_gauge
 from aetx.kernels.site_doubt import low
 from aetx.kernels.site_growth import Entry, Rules
 from aetx.kernels.site_search import Found, NothingLeftError, heights, r_by_tilt, r_factor, search
@@ -92,7 +92,8 @@ def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     pixels = tilts * rows * columns
     products = 20 * (params.rounds if params.sites else 2) + 200
     seconds = 2.0 + products * (tilts * atoms * 8e-7 + pixels * 6e-8)
-    return Forecast({"atom": atoms, "axis": 3, "tilt": tilts}, 100_000_000 + pixels * 40 + atoms * tilts * 170, seconds)
+    memory = 100_000_000 + pixels * 40 + atoms * tilts * 170 + min(atoms * tilts, KEPT) * 600
+    return Forecast({"atom": atoms, "axis": 3, "tilt": tilts}, memory, seconds)
 
 
 @stage(
@@ -215,7 +216,7 @@ class _Refinement:
             return choice
         unknowns = len(choice.free.of_atom)
         self._settle(choice.work, unknowns)
-        found = self._search(choice.work.state, choice.free, choice.prior, self.params.rounds)
+        found = self._search(choice.work.state, choice.free, choice.prior, self.params.rounds, choice.work)
         self._settle(found.fitted, unknowns)
         plan = replace(LONG, tolerance=tolerance)
         choice = halves.tried(choice.free, choice.prior, found.fitted.state, plan, self.noise)
@@ -224,7 +225,7 @@ class _Refinement:
 
     def ended(self, choice: Choice) -> tuple[Fitted, ErrorBars]:
         """Return the fit of all images, with their error bars, by the atoms that are real."""
-        whole, tolerance = joined(self.state, self.parts, choice.work.state), self.params.tolerance
+        whole, tolerance = joined(self.parts, choice.work.state, choice.judged.state), self.params.tolerance
         if self.params.sites and self.parts.free.size:
             unreal, rise = self._unreal(choice)
             text = "stands low among the others, and held-out images are explained better without it"
@@ -252,7 +253,7 @@ class _Refinement:
         least = darkest(fitted.state, self.noise.gain)
         self.noise = estimated(self.seen, fitted.models, unknowns * len(fitted.state.position), least)
 
-    def _search(self, start: State, free: Free, known: Prior, rounds: int) -> Found:
+    def _search(self, start: State, free: Free, known: Prior, rounds: int, fitted: Fitted | None = None) -> Found:
         """Return sites that the fitted images ask for, and note what was done after a number of rounds."""
         rules = Rules(
             self.params.least,
@@ -262,7 +263,9 @@ class _Refinement:
             rounds=self.params.rounds if self.params.sites else 0,
         )
         noise = self.noise.of_tilts(self.parts.work)
-        found = search(self.seen, start, noise, rules, free=free, prior=known, kept=self.kept, barred=self.barred)
+        found = search(
+            self.seen, start, noise, rules, fitted=fitted, free=free, prior=known, kept=self.kept, barred=self.barred
+        )
         self.ledger += [replace(one, round=one.round + rounds) for one in found.ledger]
         return found
 
