@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from aetx.core.words import size
+from aetx.run.code_cache import FIX, code_cache, open_to_others
 from aetx.run.disk_speed import examine_disk
 from aetx.run.finding import Finding
 from aetx.run.threads import VARIABLES, cores
@@ -181,24 +182,18 @@ def graphics() -> Iterator[Finding]:
 
 def numba_cache() -> Iterator[Finding]:
     """Tell where compiled kernels are kept, whether they can be, and whether others could put code there."""
-    import aetx.kernels
-
-    home = Path(str(aetx.kernels.__file__)).parent
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(named) if named else home
-    if not named and not os.access(home, os.W_OK):
-        folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "numba"
+    folder = cache = code_cache()
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     state = folder.stat()
-    fix = "export NUMBA_CACHE_DIR=FOLDER, one of your own (chmod 700)"
     if not os.access(folder, os.W_OK):
-        yield Finding("numba cache", f"{folder} cannot be written", "a folder of one's own", "warn", fix)
+        yield Finding("numba cache", f"{folder} cannot be written", "a folder of one's own", "warn", FIX)
         return
     shared = bool(state.st_mode & 0o022) and not state.st_mode & 0o1000
     private = state.st_uid in (os.getuid(), 0) and not shared
     found = str(folder) if private else f"{folder}, where other users can put code"
-    yield _graded("numba cache", found, "a folder that only its owner can write to", private, "bad", fix)
+    others = open_to_others(cache)
+    yield _graded("numba cache", others or found, "a folder of one's own", private and not others, "bad", FIX)
 
 
 def loopback() -> Iterator[Finding]:

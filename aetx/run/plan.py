@@ -18,6 +18,7 @@ from aetx.core.words import seconds as span
 from aetx.core.words import short
 from aetx.errors import AetxError, EnvironmentFault, Problem, caught
 from aetx.recipe.plan import Job, Plan
+from aetx.run.code_cache import refuse_open_cache
 from aetx.run.inputs import Opener, check_declared, open_declared
 from aetx.run.job import JobRun, Reporter
 from aetx.run.outlook import refuse_memory, sizes_of
@@ -143,6 +144,7 @@ def run_plan(
     paths = [path for job in plan.jobs for one in job.inputs for path in one.paths]
     refuse_output(settings.output, paths)
     _refuse_device(settings.device)
+    refuse_open_cache()
     if settings.memory:
         give_back()
     notes: dict[str, dict[str, list[str]]] = {job.name: {} for job in plan.jobs}

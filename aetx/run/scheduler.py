@@ -135,16 +135,18 @@ def _private(scratch: Path | None) -> Iterator[Path | None]:
         disk.discard(folder)
 
 
-def _quiet(patience: float) -> dict[str, Any]:
+def _quiet(patience: float, folder: Path | None) -> dict[str, Any]:
     """Return the settings of a scheduler of ours.
 
     A silent worker is given up, and so is a task that two workers died of; none waits at a worker for another to end,
-    or it would be taken for the one that its worker died of.
+    or it would be taken for the one that its worker died of. Nothing is kept in the folder for temporary files that
+    all users share.
     """
     return {
         "distributed.scheduler.allowed-failures": 1,
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.scheduler.worker-ttl": f"{patience} s",
+        **({"temporary-directory": str(folder)} if folder else {}),
     }
 
 
@@ -166,7 +168,7 @@ def _local(
             )
         )
     with (
-        dask.config.set(_quiet(patience)),
+        dask.config.set(_quiet(patience, folder)),
         hearing_ends() as ends,
         _processes(workers, memory, patience, folder) as cluster,
         Watch(cluster, patience=patience, advice="use --scheduler threads", told=told) as watch,
@@ -302,7 +304,7 @@ def _slurm(
             Problem("run", "scheduler", str(error), "certificates for TLS", "pip install 'aetx[cluster]'")
         ) from error
     advice = "look at squeue; where jobs wait for long, write run: {worker-timeout: 2 h} or ask for less"
-    with dask.config.set(_quiet(patience)):
+    with dask.config.set(_quiet(patience, folder)):
         try:
             cluster = SLURMCluster(
                 queue=asked.queue or None,

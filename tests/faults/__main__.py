@@ -197,6 +197,12 @@ def markup(folder: Path, full: bool) -> Row:
     return Row("P15 reports escape every string", f"{found.tried} titles", found.wrong)
 
 
+def caches(folder: Path, full: bool) -> Row:
+    """Folders of other users in the places of caches (P15)."""
+    found = sessions.lay_traps(folder)
+    return Row("P15 nothing is loaded from the folders of other users", f"{found.tried} folders", found.wrong)
+
+
 def sockets(folder: Path, full: bool) -> Row:
     """Whom a run with worker processes lets speak to them (P15)."""
     found = sessions.run_beside_others()
@@ -205,7 +211,7 @@ def sockets(folder: Path, full: bool) -> Row:
 
 TRIALS: tuple[Trial, ...] = (
     *(deaths, kills, surroundings, damages, bad_disks, races, dead_locks, layouts),
-    *(inputs, good, payloads, escaped, flips, cluster_faults, signals, markup, sockets),
+    *(inputs, good, payloads, escaped, flips, cluster_faults, signals, markup, caches, sockets),
 )
 ELSEWHERE = {
     "P7 memory": "python -m tests.benchmarks.scale; tests/run/test_memory.py",

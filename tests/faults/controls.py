@@ -104,6 +104,11 @@ def markup(folder: Path, _: Server) -> list[str]:
     return sessions.mark_up(folder, sessions.MARKUP[:2], naive.report).wrong
 
 
+def caches(folder: Path, _: Server) -> list[str]:
+    """Take whatever folder is named."""
+    return sessions.lay_traps(folder, HERE).wrong
+
+
 def sockets(_: Path, __: Server) -> list[str]:
     """Start a cluster as its library does by default."""
     with _default_cluster():
@@ -124,7 +129,7 @@ CONTROLS: Mapping[str, Control] = {
     one.__name__: one
     for one in (
         *(deaths, surroundings, damages, bad_disks, races, dead_locks, layouts),
-        *(inputs, good, payloads, escaped, flips, cluster_faults, signals, markup, sockets),
+        *(inputs, good, payloads, escaped, flips, cluster_faults, signals, markup, caches, sockets),
     )
 }
 """Naive programs by the trial that must condemn them; the trial of kills judges as that of deaths does."""

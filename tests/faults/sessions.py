@@ -67,6 +67,14 @@ MARKUP = (
     '" onmouseover="alert(1)',
 )
 
+CACHES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "numba": ("NUMBA_CACHE_DIR", ()),
+    "torch": ("TORCHINDUCTOR_CACHE_DIR", ()),
+    "dask": ("DASK_TEMPORARY_DIRECTORY", ("0", "--local", "20")),
+    "aetx": ("", ()),
+}
+"""Folders that others could make first: the variable that names each, and how a run comes to use it."""
+
 
 @dataclass
 class Seen:
@@ -228,6 +236,38 @@ def run_beside_others() -> Seen:
     with computing("local", 1, 0):
         da.ones(10, chunks=5).sum().compute()
         found.wrong += listening()
+    return found
+
+
+def lay_traps(folder: Path, program: str = "tests.run.drive") -> Seen:
+    """Run where another user made the folders that libraries keep code or scratch files in.
+
+    A run that would load code from one ends in words before it makes anything; the others it leaves as they are. Where
+    this user may not give folders away, they are open to all instead.
+    """
+    found, kept = Seen(), folder / "kept"
+    kept.mkdir()
+    (kept / "precious").write_text("kept")
+    for name, (variable, options) in CACHES.items():
+        output = folder / f"out-{name}"
+        place = folder / name if variable else output / ".aetx-tmp"
+        place.mkdir(parents=True)
+        (place / f"trap-{'0' * 32}").symlink_to(kept)
+        place.chmod(0o777)
+        if os.getuid() == 0:
+            os.chown(place, 12345, 12345)
+        environment = {**os.environ, variable: str(place)} if variable else dict(os.environ)
+        command = [sys.executable, "-W", "ignore", "-m", program, str(output), *options]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != (4 if name == "numba" else 0):
+            found.wrong.append(f"{name}: ended with {done.returncode}: {done.stderr[-300:]}")
+        if name == "numba" and (variable not in done.stderr or output.exists()):
+            found.wrong.append(f"{name}: the run was not refused before it began")
+        if variable and [one.name for one in place.iterdir()] != [f"trap-{'0' * 32}"]:
+            found.wrong.append(f"{name}: the folder of another user was changed")
+        if [one.name for one in kept.iterdir()] != ["precious"]:
+            found.wrong.append(f"{name}: a link was followed")
+        found.tried += 1
     return found
 
 

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 SAID = {
     "bad_disks": "opens and holds other numbers",
+    "caches": "the run was not refused",
     "cluster_faults": "ended with 1",
     "dead_locks": "stolen: another machine holds it",
     "escaped": "secret.txt",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.escapes import ESCAPES, MORE, PAYLOADS, trace
-from tests.faults.sessions import MARKUP, SURROUNDINGS, flip_results, interrupt, mark_up, surround
+from tests.faults.sessions import MARKUP, SURROUNDINGS, flip_results, interrupt, lay_traps, mark_up, surround
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -54,3 +54,9 @@ def test_payloads_do_not_run_and_escapes_stay_inside(tmp_path: Path) -> None:
     assert len(ESCAPES) >= 25
     some = MORE | dict(list({**ESCAPES, **PAYLOADS}.items())[::6])
     assert trace(some, tmp_path).wrong == []
+
+
+def test_nothing_is_loaded_from_folders_that_other_users_made(tmp_path: Path) -> None:
+    found = lay_traps(tmp_path)
+    assert found.wrong == []
+    assert found.tried == 4
