@@ -136,7 +136,15 @@ PARTICLES: tuple[tuple[Case, Work], ...] = (
         ),
         traced,
     ),
-    (Case("K-filter", f"{KAIST_NOISE}; after the filter", BRIGHT, (Published(WEIGHTS, 0.0, 11.2),)), traced),
+    (
+        Case(
+            "K-filter",
+            f"{KAIST_NOISE}; after the filter that is trained on bright images",
+            BRIGHT | {"settings": "{model: bright}"},
+            (Published(WEIGHTS, 0.0, 11.2),),
+        ),
+        traced,
+    ),
     (
         Case(
             "amorphous-raw",
