@@ -28,7 +28,7 @@ NEARBY = 1.0
 """How far from its middle an atom shows, angstrom."""
 COARSEST = 0.8
 """Least standard deviation of an atom in pixels that are put together: sums of products of two slopes keep 4 %."""
-SLOW = 0.1
+SLOW = 0.3
 """What is left to gain after a rough step, over what was before it, from which steps are exact."""
 KEPT = 1_500_000
 """Most atoms times images whose lines are kept while equations are solved: 200 to 800 bytes each."""
@@ -721,7 +721,7 @@ class Plan:
     tolerance: float = 0.02
     """What may be left to gain, for each unknown, as a part of what noise costs: ends the fit."""
     limit: float = 0.3
-    """Farthest that an atom moves in a step, angstrom."""
+    """Farthest that an atom moves in a step, angstrom; half as far each time that its step turns back."""
 
 
 @dataclass(frozen=True)
@@ -770,6 +770,7 @@ def fit(
     models = scene.models(state)
     here = deviance(scene, noise, models) + _penalty(state, begin, free, prior)
     left, taken, lent, rough = np.inf, 0, None, True
+    last, reach = np.zeros_like(state.position), np.full(len(state.position), plan.limit)
     for _ in range(plan.rounds):
         weight = np.stack([noise.weight(i, one, scene.trusted(i)) for i, one in enumerate(models)])
         linear = Linear(scene, state, free, weight, prior, lent, rough)
@@ -781,8 +782,10 @@ def fit(
         before, left = left, float(right @ step) / max(linear.size, 1)
         atoms, _, _ = linear.parts(step)
         if free.positions:
-            length = np.linalg.norm(atoms[:, :3], axis=1, keepdims=True)
-            atoms[:, :3] *= np.minimum(1.0, plan.limit / np.maximum(length, 1e-12))
+            reach = np.where(np.einsum("na,na->n", atoms[:, :3], last) < 0, 0.5 * reach, reach)
+            length = np.linalg.norm(atoms[:, :3], axis=1)
+            atoms[:, :3] *= np.minimum(1.0, reach / np.maximum(length, 1e-12))[:, None]
+            last = atoms[:, :3].copy()
         part, moved = 1.0, False
         for _ in range(HALVINGS):
             trial = linear.stepped(step, part)

@@ -31,16 +31,24 @@ WINDOW = 2.0
 def doubtful(terms: Terms, state: State, relative: F64, asked: AbstractSet[int]) -> list[int]:
     """Return the sites that stand low or close and were not asked about, the lowest first, no two of them together."""
     rules = terms.rules
-    near = cKDTree(state.position)
     deviations = max(rules.doubt, float(-ndtri(min(0.5, ALARMS / len(relative)))))
     found = low(relative, state.sort, deviations) | (relative < rules.least)
     if len(relative) > 1:
-        away = np.asarray(near.query(state.position, 2)[0])[:, 1]
+        away = np.asarray(cKDTree(state.position).query(state.position, 2)[0])[:, 1]
         found |= low(away, np.zeros_like(state.sort), deviations) & low(relative, state.sort, DIM)
     found &= terms.scene.shown(state, WHOLE) & ~np.isin(state.number, sorted(asked))
+    return lowest(state.position, relative, found, rules.separation)
+
+
+def lowest(position: F64, values: F64, found: NDArray[np.bool_], separation: float) -> list[int]:
+    """Return places that were found, those of the lowest values first, none within 1.5 separations of another.
+
+    What two of them share is one's once the other goes: they are asked about one at a time.
+    """
     out: list[int] = []
-    for i in np.flatnonzero(found)[np.argsort(relative[found], kind="stable")]:
-        if not set(out).intersection(near.query_ball_point(state.position[i], 1.5 * rules.separation)):
+    near = cKDTree(position)
+    for i in np.flatnonzero(found)[np.argsort(values[found], kind="stable")]:
+        if not set(out).intersection(near.query_ball_point(position[i], 1.5 * separation)):
             out.append(int(i))
     return out
 

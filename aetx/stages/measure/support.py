@@ -51,7 +51,7 @@ def _forecast(inputs: InputSizes, _: SupportParams) -> Forecast:
     takes={"atoms": ATOMS, "series": TILT_SERIES},
     gives=ATOMS,
     params=SupportParams,
-    version=2,
+    version=3,
     forecast=_forecast,
 )
 def support(atoms: xr.Dataset, series: xr.Dataset, params: SupportParams, *, device: str) -> xr.Dataset:

@@ -22,7 +22,7 @@ from aetx.kernels.freedom import LONG, Choice, Freedom, Halves, begun, brightene
 from aetx.kernels.held_out import estimated, gain_of_atoms, joined, split
 from aetx.kernels.model_error import ErrorBars, Excess, error_bars
 from aetx.kernels.refinement import F64, KEPT, Fitted, Free, Linear, Noise, Plan, Prior, State, fit, without_gauge
-from aetx.kernels.site_doubt import low
+from aetx.kernels.site_doubt import low, lowest
 from aetx.kernels.site_growth import Entry, Rules
 from aetx.kernels.site_search import Found, NothingLeftError, heights, r_by_tilt, r_factor, search
 from aetx.model import ATOMS, TILT_SERIES
@@ -61,7 +61,7 @@ class ImagesParams(ImageFitParams):
     errors: Literal["drawn", "exact", "none"] = Field(
         "drawn", description="standard errors from random errors of the same fit, from the whole Fisher matrix, or none"
     )
-    samples: int = Field(4, ge=2, le=10_000, description="random errors of the same fit that are drawn")
+    samples: int = Field(2, ge=2, le=10_000, description="random errors of the same fit that are drawn")
     odds: float = Field(1.0, gt=0, le=1e9, description="odds that a site is an atom, before the images are seen")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the random errors")
     rounds: int = Field(12, ge=1, le=1000, description="most rounds of adding and removing")
@@ -101,7 +101,7 @@ def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     takes={"atoms": ATOMS, "series": TILT_SERIES},
     gives=ATOMS,
     params=ImagesParams,
-    version=4,
+    version=5,
     forecast=_forecast,
 )
 def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, device: str) -> xr.Dataset:
@@ -124,7 +124,7 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     `sigma` and `covariance` are those of each position after rigid alignment, from the Fisher matrix of all that is
     free at the noise that was found, widened by `excess`: by how much more than noise the images disagree about the
     atom. `exists` is the probability that the site is an atom, of the whole evidence with and without it; sites below
-    one half are removed.
+    one half are removed, of those next to each other the least likely.
 
     A film fills the field of view and goes on beyond the atoms: with `extended`, only pixels count whose whole ray
     lies in the box of the atoms. Atoms that less than half of the images show on pixels that count, there and under a
@@ -238,7 +238,9 @@ class _Refinement:
         doubtful = bars.exists < EVEN
         if self.params.sites and doubtful.any():
             text, last = "less likely to be there than not", 2 * self.params.rounds + 2
-            rest = self._without(final.state, doubtful, text, last, bars.exists)
+            gone = np.zeros(len(doubtful), bool)
+            gone[lowest(final.state.position, bars.exists, doubtful, self.params.separation)] = True
+            rest = self._without(final.state, gone, text, last, bars.exists)
             final = fit(self.scene, rest, choice.free, self.noise, Plan(6, 30, tolerance), choice.prior, self.begin)
             bars = self._bars(final, choice)
         return final, bars
