@@ -136,7 +136,7 @@ def _forecast(inputs: InputSizes, params: OrbitalsParams) -> Forecast:
     takes={"series": TILT_SERIES, "atoms": optional(ATOMS)},
     gives=ATOMS,
     params=OrbitalsParams,
-    version=3,
+    version=4,
     forecast=_forecast,
 )
 def orbitals(series: xr.Dataset, atoms: xr.Dataset | None, params: OrbitalsParams, *, memory: int | None) -> xr.Dataset:
