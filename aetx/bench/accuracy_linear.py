@@ -10,7 +10,7 @@ WEIGHTS = "the weights released with that work at their best settings, on partic
 SIRT = "SIRT, 30 iterations, traced, on particles like these"
 FIT = "atoms, angles and shifts fitted to the images, on particles like these"
 NETWORKS = "learned filters, each trained for its kind of particle; no number is published for these particles"
-SMALL = {"smallest": "11 angstrom", "largest": "12 angstrom", "pixels": "64"}
+SMALL = {"smallest": "11 angstrom", "largest": "12 angstrom", "pixels": "64", "view": "64"}
 """Values that make a particle of some 50 atoms."""
 DUMBBELL = '{atoms: 1200, phi: 11 degree, theta: 7 degree, psi: 17 degree, seed: "${vars.seed}"}'
 """The twinned particle, turned out of its zone axes."""
