@@ -34,7 +34,7 @@ KEYS = [
     "wall_seconds",
     "peak_bytes",
 ]
-TINY = ["--set", "smallest=11 angstrom", "--set", "largest=12 angstrom", "--set", "pixels=64"]
+TINY = ["--set", "smallest=11 angstrom", "--set", "largest=12 angstrom", "--set", "pixels=64", "--set", "view=64"]
 
 
 def bench(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[Any, str]:
