@@ -12,7 +12,7 @@ from aetx.bench._benchmark import Benchmark, Case, Measured, Published, Task, Wo
 from aetx.bench._clock import Clock, Timed
 from aetx.bench._multislice import multislice_series
 from aetx.bench._recipe import Recipe
-from aetx.bench.accuracy_linear import LEE, SMALL, WEIGHTS
+from aetx.bench.accuracy_linear import LEE, WEIGHTS
 
 SIRT = "SIRT, 30 iterations, traced, on particles like these"
 NETWORK = "a small network of 123,000 parameters, on particles like these"
@@ -29,7 +29,7 @@ BRIGHT = {
 }
 """The noise of the published generator, widths and signals that vary from atom to atom: where these and the angles are
 worse than the noise, a prior that keeps edges is best."""
-WARM = SMALL | RAW
+WARM = {"smallest": "11 angstrom", "largest": "12 angstrom", "pixels": "64"} | RAW
 """A particle of some 50 atoms that no network looks at: it is loaded and compiled within a second of the first one."""
 AMORPHOUS = {"specimen": "simulate.amorphous"}
 

@@ -51,6 +51,12 @@ def test_raw_cases_are_smoothed_and_the_others_filtered_by_the_weights_that_are_
         assert job.step("score").params.radius == 1.38  # type: ignore[attr-defined]
 
 
+def test_the_few_atoms_that_warm_a_machine_up_are_told_to_their_recipe_in_its_words(tmp_path: Path) -> None:
+    for file, small in {(one.small_file or one.file, tuple(one.small.items())) for _, one in PARTICLES}:
+        with caught():
+            load(ROOM / "recipes" / file, sets=dict(small), output=str(tmp_path))
+
+
 def test_timings_send_a_volume_of_the_size_through_the_network() -> None:
     work = find("filter").work
     assert {name for name in SPEEDS if isinstance(work.work[name], Clock)} == set(SPEEDS)  # type: ignore[attr-defined]
