@@ -92,7 +92,7 @@ def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     pixels = tilts * rows * columns
     products = 20 * (params.rounds if params.sites else 2) + 200
     seconds = 2.0 + products * (tilts * atoms * 8e-7 + pixels * 6e-8)
-    memory = 100_000_000 + pixels * 40 + atoms * tilts * 170 + min(atoms * tilts, KEPT) * 600
+    memory = 100_000_000 + pixels * 60 + (atoms * tilts + min(atoms * tilts, KEPT)) * 600
     return Forecast({"atom": atoms, "axis": 3, "tilt": tilts}, memory, seconds)
 
 
