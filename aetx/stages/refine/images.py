@@ -90,8 +90,8 @@ def _forecast(inputs: InputSizes, params: ImagesParams) -> Forecast:
     series = inputs["series"][0]
     tilts, rows, columns = (series.get(name, 1) for name in ("tilt", "y", "x"))
     pixels = tilts * rows * columns
-    products = 20 * (params.rounds if params.sites else 2) + 200
-    seconds = 2.0 + products * (tilts * atoms * 8e-7 + pixels * 6e-8)
+    products = 8 * (params.rounds if params.sites else 2) + 80
+    seconds = 2.0 + products * (tilts * atoms * 8e-7 + pixels * 3e-8)
     memory = 100_000_000 + pixels * 60 + (atoms * tilts + min(atoms * tilts, KEPT)) * 600
     return Forecast({"atom": atoms, "axis": 3, "tilt": tilts}, memory, seconds)
 
