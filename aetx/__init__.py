@@ -2,7 +2,7 @@
 
 import sys
 
-__version__ = "0.5.1"
+__version__ = "0.5.2"
 
 if "xarray" in sys.modules:  # a session that works with data gets `ds.aetx`; `aetx --help` does not pay for it
     import aetx.core.accessor  # noqa: F401
