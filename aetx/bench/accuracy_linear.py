@@ -82,8 +82,8 @@ accuracy_linear = Benchmark(
         ),
         Case(
             "angles",
-            "as P, all angles off by up to 3 degrees, images shifted by 1 pixel (standard deviation along x and y); the "
-            "volume is that of the whole images, for tracing takes what such angles leave around a particle for noise",
+            "as P, all angles off by up to 3 degrees, images shifted by 1 pixel (standard deviation along x and y); "
+            "whole images are reconstructed, for tracing takes what such angles leave around a particle for noise",
             {"tilt_error": "3 degree", "shift": "0.358 angstrom", "view": "176"},
             (Published(f"{LEE}, after the learned filter, with angles off by up to 0.4 degree", 0.4, 19.7, 18.0),),
         ),
