@@ -29,6 +29,8 @@ from aetx.model import ATOMS, TILT_SERIES
 
 DOUBT = 2.5
 """How far below the usual height, in robust standard deviations, an atom stands whom held-out images may overrule."""
+ENOUGH = 50_000
+"""Atoms times images for which a thread more pays: with fewer, threads wait for each other."""
 EVEN = 0.5
 """Probability below which a site is no atom."""
 
@@ -141,7 +143,9 @@ def images(atoms: xr.Dataset, series: xr.Dataset, params: ImagesParams, *, devic
     _require(atoms, series, params)
     reach = params.margin + 4.0
     problem = problem_of("refine.images", atoms, series, params.profile, params.width, reach, params.extended, device)
-    scene = problem.scene
+    pays = problem.scene.images.shape[0] * atoms.sizes["atom"] // ENOUGH
+    scene = replace(problem.scene, workers=max(1, min(problem.scene.workers, pays)))
+    problem = replace(problem, scene=scene)
     if scene.seen is not None and not scene.seen.any():
         text, fix = "no pixel near the atoms that is trusted", "mask less, or leave extended false"
         raise InputError(Problem("refine.images: series", "mask", text, "pixels that show the atoms", fix))
